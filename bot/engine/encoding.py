@@ -1,0 +1,166 @@
+"""Prompts to token ids through the model's own chat template, and token ids back to text.
+
+Text from people and from the model is always encoded as text: a typed `<|im_start|>` becomes the
+characters it is made of, never the control token. The template's own control tokens are the only
+ones in a prompt.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from bot.engine.interface import EngineError, Message, Prompt
+
+# Used where a model directory brings no template of its own (the ChatML of the Qwen family).
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
+    "+ '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+# Private-use characters stand for contents while the template runs, so that what it writes and
+# what a person wrote can be told apart afterwards.
+_MARK = re.compile("\ue000(\\d+)\ue001")
+
+
+class Encoder:
+    """The tokenizer and chat template of one model directory. Safe to share between threads."""
+
+    def __init__(self, directory: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._text = Tokenizer.from_str(self._tokenizer.to_str())
+        self._text.encode_special_tokens = True
+        settings = _read_json(directory / "tokenizer_config.json")
+        self._names = {
+            key: _token_text(settings.get(key))
+            for key in ("bos_token", "eos_token", "pad_token", "unk_token")
+        }
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._special = {token.content: number for number, token in added.items() if token.special}
+        pattern = "|".join(re.escape(text) for text in sorted(self._special, key=len, reverse=True))
+        self._controls = re.compile(f"({pattern})") if pattern else None
+        self._template = _compile(_find_template(directory, settings))
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids of the whole prompt, ending where the assistant's answer goes on."""
+        return self._encode(prompt.messages, answer=True, opening=prompt.opening)
+
+    def encode_shared(self, prompt: Prompt) -> list[int]:
+        """Token ids of the prompt's shared messages alone: a prefix of `encode` for usual templates."""
+        return self._encode(prompt.messages[: prompt.shared], answer=False) if prompt.shared else []
+
+    def encode_text(self, text: str) -> list[int]:
+        """Token ids of plain text; control tokens in it are only characters."""
+        return list(self._text.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids` without control tokens; an unfinished character shows as U+FFFD."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def token_id(self, text: str) -> int | None:
+        """The id of a token by its exact text, or None."""
+        number = self._tokenizer.token_to_id(text)
+        return None if number is None else int(number)
+
+    @property
+    def end_tokens(self) -> set[int]:
+        """Ids that end a turn, as far as the tokenizer's own settings tell."""
+        names = [self._names["eos_token"], "<|im_end|>", "<|endoftext|>", "<|eot_id|>"]
+        return {self._special[name] for name in names if name in self._special}
+
+    def _encode(self, messages: Sequence[Message], answer: bool, opening: str = "") -> list[int]:
+        marked = [
+            {"role": message.speaker, "content": f"\ue000{number}\ue001"}
+            for number, message in enumerate(messages)
+        ]
+        try:
+            text = self._template.render(
+                messages=marked,
+                add_generation_prompt=answer,
+                enable_thinking=False,
+                **self._names,
+            )
+        except TemplateError as problem:
+            raise EngineError(f"the model's chat template refuses this conversation: {problem}") from None
+        contents = [message.content for message in messages]
+        # A control token is looked for only in what the template wrote; the text between two of
+        # them is encoded in one go, so that pieces merge exactly as they did in training.
+        ids: list[int] = []
+        pending = ""
+        for piece, number in _split(text, len(contents)):
+            if number is not None:
+                pending += contents[number]
+                continue
+            for part in self._controls.split(piece) if self._controls else [piece]:
+                if part in self._special:
+                    ids += self.encode_text(pending) if pending else []
+                    ids.append(self._special[part])
+                    pending = ""
+                else:
+                    pending += part
+        pending += opening
+        return ids + (self.encode_text(pending) if pending else [])
+
+
+def _split(text: str, count: int) -> list[tuple[str, int | None]]:
+    """Pieces of a rendered template: (its own text, None) or ("", number of a content)."""
+    pieces: list[tuple[str, int | None]] = []
+    end = 0
+    for match in _MARK.finditer(text):
+        pieces.append((text[end : match.start()], None))
+        if int(match[1]) < count:
+            pieces.append(("", int(match[1])))
+        end = match.end()
+    return [*pieces, (text[end:], None)]
+
+
+def _find_template(directory: Path, settings: dict[str, Any]) -> str:
+    file = directory / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    template = settings.get("chat_template")
+    if isinstance(template, list):  # several named ones
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+    return template if isinstance(template, str) else CHATML
+
+
+def _compile(source: str) -> Any:
+    """A template in the sandbox that transformers uses: no attribute of Python is reachable from it."""
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[loopcontrols],
+        autoescape=False,  # noqa: S701  # no HTML
+    )
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
+    return environment.from_string(source)
+
+
+def _token_text(value: object) -> str:
+    if isinstance(value, dict):
+        value = value.get("content")
+    return value if isinstance(value, str) else ""
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else {}

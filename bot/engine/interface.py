@@ -1,0 +1,113 @@
+"""What the rest of the bot knows of the engine: a prompt goes in, scores or text come out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Speaker = Literal["system", "user", "assistant"]
+
+
+class EngineError(RuntimeError):
+    """The engine could not answer; the message may be shown to an administrator."""
+
+
+class EngineBusy(EngineError):
+    """The queue is full. `retry_after` is a guess in seconds at when it will not be."""
+
+    def __init__(self, retry_after: float = 1.0) -> None:
+        super().__init__("the queue is full; try again shortly")
+        self.retry_after = retry_after
+
+
+class PromptTooLong(EngineError):
+    """The prompt does not fit the model's window; nothing was computed."""
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(f"the text is too long: {tokens} tokens, at most {limit} fit")
+        self.tokens, self.limit = tokens, limit
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn, as the chat template sees it. `content` is always plain text, never control tokens."""
+
+    speaker: Speaker
+    content: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model reads before it answers.
+
+    shared: how many leading messages are the same in every request of this role (system prompt and
+        examples); their keys and values are computed once.
+    opening: text with which the assistant's answer has already begun.
+    session: the conversation whose kv cache may be kept for its next turn; None keeps nothing.
+    """
+
+    messages: tuple[Message, ...]
+    shared: int = 0
+    opening: str = ""
+    session: str | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How text is drawn from the logits. None takes the model's own `generation_config.json`.
+
+    temperature 0 is greedy. `stop` strings end the answer and are not part of it. A seed makes an
+    answer repeatable.
+    """
+
+    max_tokens: int = 512
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """One model. `score` and `stream` are its two methods; the rest is bookkeeping.
+
+    Both raise EngineBusy when the queue is full, PromptTooLong before any computation, and
+    EngineError when the computation failed. Closing the iterator of `stream`, or cancelling the
+    task that awaits either, frees the engine at its next step. Several calls may be awaited at
+    once (`asyncio.gather`): they share passes through the model where it can.
+    """
+
+    @property
+    def name(self) -> str:
+        """The model's name, as /v1/models and the Home tab show it."""
+        ...
+
+    @property
+    def context_tokens(self) -> int:
+        """How many tokens prompt and answer may have together."""
+        ...
+
+    async def score(self, prompt: Prompt, labels: Sequence[str]) -> list[float]:
+        """The log-probability of each label as the whole answer's beginning, in the order given.
+
+        A label of several tokens has the sum of its tokens' log-probabilities. Nothing is generated.
+        """
+        ...
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
+        """The answer in pieces of whole characters, until an end-of-turn token or a limit."""
+        ...
+
+    def count(self, prompt: Prompt) -> int:
+        """How many tokens `prompt` has, with the template's own."""
+        ...
+
+    async def forget(self, session: str | None = None) -> None:
+        """Drop the kv cache of one conversation, or with None of all of them."""
+        ...
+
+    async def close(self) -> None:
+        """Stop: requests under way fail with EngineError, memory is given back."""
+        ...

@@ -1,0 +1,150 @@
+"""The engine's two methods over stock `transformers`: slow, plain, and the measure of the fast one.
+
+Tests compare the engine with it, and benchmarks time it; the bot itself runs `bot.engine.local`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bot.engine.detokenizer import Detokenizer
+from bot.engine.encoding import Encoder
+from bot.engine.interface import EngineError, Prompt, PromptTooLong, Sampling
+
+
+class ReferenceEngine:
+    """One model directory in float32 (or another `dtype`), loaded by transformers, on one worker thread."""
+
+    def __init__(
+        self, directory: Path, dtype: torch.dtype = torch.float32, context_tokens: int = 4096
+    ) -> None:
+        from transformers import AutoModelForCausalLM
+
+        self.encoder = Encoder(directory)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(
+            directory, dtype=dtype, local_files_only=True, weights_only=True
+        ).eval()
+        self._context = min(context_tokens, int(self.model.config.max_position_embeddings))
+        self._name = directory.resolve().name
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="reference-engine")
+        self._ends = self.encoder.end_tokens
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def context_tokens(self) -> int:
+        return self._context
+
+    def count(self, prompt: Prompt) -> int:
+        return len(self.encoder.encode(prompt))
+
+    async def score(self, prompt: Prompt, labels: Sequence[str]) -> list[float]:
+        ids = self._fitting(prompt, 0)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._score, ids, list(labels))
+
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
+        ids = self._fitting(prompt, 1)
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
+        cancelled = threading.Event()
+
+        def put(piece: str | BaseException | None) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        self._worker.submit(self._generate, ids, sampling, put, cancelled)
+        try:
+            while (piece := await pieces.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise EngineError(f"generation failed: {piece}") from piece
+                yield piece
+        finally:
+            cancelled.set()
+
+    async def forget(self, session: str | None = None) -> None:
+        """Nothing is kept between requests."""
+
+    async def close(self) -> None:
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """float32 [tokens, vocabulary] of one sequence: what tests compare the fast engine with."""
+        with torch.inference_mode():
+            return torch.as_tensor(self.model(torch.tensor([list(ids)])).logits[0].float())
+
+    def _fitting(self, prompt: Prompt, room: int) -> list[int]:
+        ids = self.encoder.encode(prompt)
+        if len(ids) + room > self._context:
+            raise PromptTooLong(len(ids), self._context - room)
+        return ids
+
+    def _score(self, ids: list[int], labels: list[str]) -> list[float]:
+        scores = []
+        for label in labels:
+            tokens = self.encoder.encode_text(label)
+            logprobs = self.logits(ids + tokens)[len(ids) - 1 : -1].log_softmax(-1)
+            scores.append(float(sum(logprobs[at, token] for at, token in enumerate(tokens))))
+        return scores
+
+    def _generate(self, ids: list[int], sampling: Sampling, put: Any, cancelled: threading.Event) -> None:
+        from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+        from transformers.generation.streamers import BaseStreamer
+
+        text = Detokenizer(self.encoder, sampling.stop)
+        ends = self._ends
+
+        class Pieces(BaseStreamer):  # type: ignore[misc]  # transformers has no types
+            prompt_seen = False
+
+            def put(self, value: torch.Tensor) -> None:
+                if not self.prompt_seen:
+                    self.prompt_seen = True
+                    return
+                token = int(value.reshape(-1)[-1])
+                if token not in ends and (piece := text.push(token)):
+                    put(piece)
+
+            def end(self) -> None:
+                if rest := text.flush():
+                    put(rest)
+
+        class Ended(StoppingCriteria):  # type: ignore[misc]  # transformers has no types
+            def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+                return torch.full((len(input_ids),), cancelled.is_set() or text.stopped)
+
+        settings: dict[str, Any] = {"max_new_tokens": sampling.max_tokens, "eos_token_id": sorted(ends)}
+        if sampling.temperature == 0:
+            settings |= {"do_sample": False}
+        else:
+            for name in ("temperature", "top_p", "top_k"):
+                if getattr(sampling, name) is not None:
+                    settings[name] = getattr(sampling, name)
+        if sampling.repetition_penalty is not None:
+            settings["repetition_penalty"] = sampling.repetition_penalty
+        elif sampling.temperature == 0:
+            settings["repetition_penalty"] = 1.0
+        try:
+            if sampling.seed is not None:
+                torch.manual_seed(sampling.seed)
+            with torch.inference_mode():
+                tokens = torch.tensor([ids])
+                self.model.generate(
+                    tokens,
+                    attention_mask=torch.ones_like(tokens),
+                    generation_config=GenerationConfig(
+                        **(self.model.generation_config.to_diff_dict() | settings)
+                    ),
+                    streamer=Pieces(),
+                    stopping_criteria=StoppingCriteriaList([Ended()]),
+                )
+        except Exception as problem:  # whatever failed belongs to this request and is raised in its task
+            put(problem)
+        put(None)

@@ -1,0 +1,1 @@
+"""Everything an administrator may change: settings, roles, the Slack manifest, the systemd unit."""

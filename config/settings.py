@@ -1,0 +1,128 @@
+"""The settings of one running bot, typed, from the environment and `.env`.
+
+Every variable is explained in `.env.example`; a value that cannot be used is refused by name
+with the way to mend it, before anything is started.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+PRECISIONS = ("auto", "fp32", "bf16", "int8", "int4")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+SLACK_API_URL = "https://slack.com/api/"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class SettingsError(ValueError):
+    """A variable holds something that cannot be used; the message names it and the mend."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One bot's settings. Field names are the environment variables' in lower case."""
+
+    slack_bot_token: str = ""
+    slack_app_token: str = ""
+    slack_api_url: str = SLACK_API_URL
+    model_dir: Path | None = None
+    precision: str = "auto"
+    threads: int = 0  # 0: one for each core this process may use
+    host: str = "127.0.0.1"
+    port: int = 8000
+    database_url: str = "sqlite+aiosqlite:///data/bot.sqlite3"
+    llm_url: str = ""
+    api_token: str = ""
+    max_queue: int = 64
+    context_tokens: int = 4096
+    cache_mb: int = 128
+    retention_days: int = 30
+    allowed_channels: tuple[str, ...] = ()
+    thread_follow: bool = True
+    log_level: str = "INFO"
+
+    @property
+    def slack_configured(self) -> bool:
+        """Whether both Slack tokens are set, so that `run` connects to a workspace."""
+        return bool(self.slack_bot_token and self.slack_app_token)
+
+
+def load(
+    environment: Mapping[str, str] | None = None,
+    dotenv: Path | None = ROOT / ".env",
+    **overrides: object,
+) -> Settings:
+    """Settings from `.env`, then the environment, then `overrides` (command line); the last one wins.
+
+    An override of None counts as not given. Raises SettingsError naming the variable and the mend.
+    """
+    given: dict[str, str] = {}
+    if dotenv is not None and dotenv.is_file():
+        given.update({k: v for k, v in dotenv_values(dotenv).items() if v is not None})
+    given.update(os.environ if environment is None else environment)
+    values: dict[str, object] = {}
+    for field in fields(Settings):
+        text = given.get(field.name.upper(), "").strip()
+        if text:
+            values[field.name] = _parse(field.name, text)
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    settings = Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's name
+    _check(settings)
+    return settings
+
+
+def _parse(name: str, text: str) -> object:
+    variable = name.upper()
+    if name in ("threads", "port", "max_queue", "context_tokens", "cache_mb", "retention_days"):
+        try:
+            return int(text)
+        except ValueError:
+            raise SettingsError(f"{variable} must be a whole number, not {text!r}") from None
+    if name == "thread_follow":
+        if text.lower() not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
+            raise SettingsError(f"{variable} must be true or false, not {text!r}")
+        return text.lower() in ("true", "1", "yes", "on")
+    if name == "allowed_channels":
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if name == "model_dir":
+        return Path(text).expanduser()
+    if name == "precision":
+        return text.lower()
+    if name == "log_level":
+        return text.upper()
+    return text
+
+
+def _check(settings: Settings) -> None:
+    if settings.precision not in PRECISIONS:
+        raise SettingsError(f"PRECISION must be one of {', '.join(PRECISIONS)}, not {settings.precision!r}")
+    if settings.log_level not in LOG_LEVELS:
+        raise SettingsError(f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, not {settings.log_level!r}")
+    for name, low, high in (
+        ("threads", 0, 1024),
+        ("port", 0, 65535),
+        ("max_queue", 1, 100_000),
+        ("context_tokens", 256, 131_072),
+        ("cache_mb", 0, 1_000_000),
+        ("retention_days", 0, 36_500),
+    ):
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise SettingsError(f"{name.upper()} must be from {low} to {high}, not {value}")
+    for name, prefix, kind in (
+        ("slack_bot_token", "xoxb-", "a bot token (OAuth & Permissions)"),
+        ("slack_app_token", "xapp-", "an app-level token (Basic Information, scope connections:write)"),
+    ):
+        value = getattr(settings, name)
+        if value and not value.startswith(prefix):
+            raise SettingsError(f"{name.upper()} must be {kind} and begins with {prefix}")
+    if bool(settings.slack_bot_token) != bool(settings.slack_app_token):
+        missing = "SLACK_APP_TOKEN" if settings.slack_bot_token else "SLACK_BOT_TOKEN"
+        raise SettingsError(
+            f"{missing} is missing: Slack needs both tokens; with neither, the sandbox starts"
+        )
