@@ -1,0 +1,183 @@
+"""What the page asks of the server: what one person sees, what changes, and what that person does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from bot.sandbox.errors import SlackError
+from bot.sandbox.guard import HEADERS
+from bot.sandbox.workspace import BOT_USER_ID, Change, Channel, Json
+
+if TYPE_CHECKING:
+    from bot.sandbox.server import Sandbox
+
+PAGE = Path(__file__).parent / "page"
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+HEARTBEAT_SECONDS = 15.0
+
+# What a person can do, and the arguments each takes beside the user.
+ACTIONS = {
+    "post": ("channel", "text", "thread_ts"),
+    "edit": ("channel", "ts", "text"),
+    "delete": ("channel", "ts"),
+    "react": ("channel", "ts", "emoji"),
+    "join": ("channel",),
+    "command": ("channel", "command", "text"),
+    "shortcut": ("callback_id", "channel", "ts"),
+    "press": ("channel", "ts", "action_id", "value"),
+    "press_view": ("view_id", "action_id", "value"),
+    "submit": ("view_id", "values"),
+    "close_view": ("view_id",),
+    "open_home": ("tab",),
+    "open_assistant": ("looking_at",),
+    "look_at": ("thread_ts", "channel"),
+}
+
+
+def add_routes(app: web.Application, sandbox: Sandbox) -> None:
+    """The page's files, its state, its stream of changes and its actions."""
+
+    async def state(request: web.Request) -> web.StreamResponse:
+        return web.json_response(view_of(sandbox, _user(sandbox, request)))
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        return await _stream(request, sandbox, _user(sandbox, request))
+
+    async def act(request: web.Request) -> web.StreamResponse:
+        # A JSON content type cannot be sent across sites without the browser asking first.
+        if request.content_type != "application/json":
+            raise web.HTTPUnsupportedMediaType(text="send application/json")
+        return await _act(request, sandbox)
+
+    app.router.add_get("/people/state", state)
+    app.router.add_get("/people/stream", stream)
+    app.router.add_post("/people/{action}", act)
+    app.router.add_get("/", _file)
+    app.router.add_get("/page/{name}", _file)
+
+
+async def _file(request: web.Request) -> web.StreamResponse:
+    name = request.match_info.get("name", "index.html")
+    path = PAGE / name
+    if path.parent != PAGE or path.suffix not in KINDS or not path.is_file():
+        raise web.HTTPNotFound(text="no such page")
+    text = path.read_text(encoding="utf-8")
+    return web.Response(text=text, content_type=KINDS[path.suffix])
+
+
+def _user(sandbox: Sandbox, request: web.Request) -> str:
+    try:
+        return sandbox.workspace.user(request.query.get("user", "Ada")).id
+    except SlackError:
+        raise web.HTTPBadRequest(text="no such user") from None
+
+
+async def _act(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
+    name = request.match_info["action"]
+    try:
+        body = await request.json()
+        if name == "invite":
+            await sandbox.join(BOT_USER_ID, str(body["channel"]), str(body["user"]))
+            return web.json_response({"ok": True})
+        wanted = ACTIONS[name]
+        arguments = {key: body[key] for key in wanted if body.get(key) is not None}
+        result = await getattr(sandbox, name)(str(body["user"]), **arguments)
+    except (KeyError, TypeError, ValueError) as problem:
+        return web.json_response(
+            {"ok": False, "error": "invalid_arguments", "detail": str(problem)}, status=400
+        )
+    except SlackError as problem:
+        return web.json_response(problem.answer(), status=400)
+    return web.json_response({"ok": True, "result": result})
+
+
+def sees(channel: Channel, user: str) -> bool:
+    """Whether a person can open a channel: any public one, and one's own direct message."""
+    return not channel.is_im or channel.user == user
+
+
+def view_of(sandbox: Sandbox, user: str) -> Json:
+    """Everything that one person sees."""
+    workspace, app = sandbox.workspace, sandbox.context.app
+    mine = {c.id: c for c in workspace.channels.values() if sees(c, user)}
+    return {
+        "you": user,
+        "bot": BOT_USER_ID,
+        "app": {
+            "name": app.name,
+            "home": app.home_tab,
+            "messages": app.messages_tab,
+            "assistant": app.assistant,
+            "connected": bool(sandbox.sockets.connections),
+            "commands": [vars(command) for command in app.commands or ()],
+            "shortcuts": [{"callback_id": c, "name": n} for c, n in app.shortcuts],
+        },
+        "users": [vars(u) for u in workspace.users.values()],
+        "channels": [
+            {
+                "id": c.id,
+                "name": c.name,
+                "user": c.user,
+                "topic": c.topic,
+                "members": sorted(c.members),
+                "messages": list(c.messages.values()),
+            }
+            for c in mine.values()
+        ],
+        "ephemerals": [
+            {"channel": e.channel, "message": e.message} for e in workspace.ephemerals if e.user == user
+        ],
+        "statuses": [
+            {"channel": c, "thread_ts": ts, "status": text}
+            for (c, ts), (text, _) in workspace.statuses.items()
+            if c in mine
+        ],
+        "panes": [
+            {"channel": c, "thread_ts": ts, **vars(pane)}
+            for (c, ts), pane in workspace.panes.items()
+            if pane.user == user
+        ],
+        "home": workspace.homes.get(user),
+        "modal": sandbox.modal(user),
+    }
+
+
+async def _stream(request: web.Request, sandbox: Sandbox, user: str) -> web.StreamResponse:
+    """Server-sent events: one for each change that this person can see."""
+    workspace = sandbox.workspace
+    queue: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def heard(change: Change) -> None:
+        if change.kind == "stopped":
+            queue.put_nowait(None)
+            return
+        channel = workspace.channels.get(change.channel)
+        if change.user not in ("", user) or (channel is not None and not sees(channel, user)):
+            return
+        # The text is made now: the message may have changed again before it is sent.
+        sent: dict[str, Any] = {"kind": change.kind, "channel": change.channel, "data": change.data}
+        queue.put_nowait(json.dumps(sent))
+
+    response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    unsubscribe = workspace.subscribe(heard)
+    try:
+        await response.write(b"retry: 1000\n\n")
+        while True:
+            try:
+                text = await asyncio.wait_for(queue.get(), HEARTBEAT_SECONDS)
+            except asyncio.TimeoutError:
+                await response.write(b": still here\n\n")
+                continue
+            if text is None:
+                return response
+            await response.write(f"data: {text}\n\n".encode())
+    except ConnectionError:
+        return response  # the page was closed
+    finally:
+        unsubscribe()
