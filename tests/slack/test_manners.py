@@ -1,0 +1,89 @@
+"""No text pings anybody, the pieces' sizes change nothing, and messages keep their code fences whole."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.manners import Cleaner, clean, echo, escape, fence_after, mrkdwn, neutralise, split
+
+# What Slack acts on in a message's text.
+PING = re.compile(r"<[!@#][A-Za-z]|@(?:channel|here|everyone)", re.IGNORECASE)
+tricky = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [
+                "<!channel>", "<!here|here>", "<@U123>", "<@U1|ada>", "<!subteam^S1|@all>", "<#C1|x>", "<",
+                "!", "@", "@channel", "@everyone", "<!date^1^x|<!here>", "|", "|a|b|\n", "|-|-|\n", "```",
+                "```py\n", "\n", "\n\n", "~~~\n", "![x](http://y)", "&lt;!channel&gt;", "word ", "中文。",
+                "\r\n", "`",
+            ]
+        ),
+        st.text(max_size=6),
+    ),
+    max_size=30,
+).map("".join)  # fmt: skip
+
+
+@given(tricky)
+def test_nothing_pings(text: str) -> None:
+    for safe in (neutralise(text), clean(text), echo(text), escape(text), mrkdwn(clean(text))):
+        assert not PING.search(safe)
+
+
+@given(tricky, st.lists(st.integers(1, 7), min_size=1, max_size=60))
+def test_pieces_do_not_matter(text: str, sizes: list[int]) -> None:
+    text = text.replace("\r", "")
+    cleaner, shown, at = Cleaner(), "", 0
+    for size in sizes * (len(text) // len(sizes) + 1):
+        shown += cleaner.feed(text[at : at + size])
+        at += size
+    assert shown + cleaner.end() == clean(text)
+
+
+@given(tricky.map(lambda t: t * 5), st.integers(40, 200))
+def test_split_fits_and_loses_nothing(text: str, limit: int) -> None:
+    text = clean(text)
+    pages = split(text, limit)
+    assert all(0 < len(page) <= limit for page in pages)
+    letters = re.sub(r"[`~\s]", "", text)
+    assert re.sub(r"[`~\s]", "", "".join(pages)) == letters
+    for page in pages:
+        fence = ""
+        for line in page.split("\n"):
+            fence = fence_after(fence, line)
+        assert not fence
+
+
+def test_a_code_fence_that_fits_is_not_cut() -> None:
+    code = "```py\n" + "x = 1\n" * 20 + "```\n"
+    pages = split("Words here. " * 10 + "\n\n" + code + "After.\n", 200)
+    assert [page for page in pages if code.strip() in page]
+
+
+def test_long_text_is_cut_at_paragraphs() -> None:
+    paragraphs = [f"Paragraph {n}. " + "word " * 20 for n in range(12)]
+    pages = split("\n\n".join(paragraphs), 400)
+    assert all(page.startswith("Paragraph") for page in pages)
+
+
+def test_a_table_becomes_aligned_text() -> None:
+    text = clean("Look:\n| 名字 | n |\n| --- | --- |\n| Ada | 10 |\nDone")
+    assert text == "Look:\n```\n名字 | n\n-----+---\nAda  | 10\n```\nDone"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<!channel> go", "@\u2060channel go"),
+        ("<@U12> hi", "@\u2060U12 hi"),
+        ("a < b", "a < b"),
+        ("![cat](http://x/y.png)", "[cat](http://x/y.png)"),
+        ("```\nopen", "```\nopen\n```"),
+    ],
+)
+def test_clean(text: str, shown: str) -> None:
+    assert clean(text) == shown
