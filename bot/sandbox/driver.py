@@ -95,6 +95,23 @@ class Driver:
         invited_by = self.workspace.user(inviter).id if inviter else ""
         joining.join(self.context, self.workspace.channel(channel), self.workspace.user(user).id, invited_by)
 
+    def add_user(self, name: str, *, locale: str = "en-US", guest: bool = False, team: str = TEAM_ID) -> str:
+        """Bring in another person, into #general; with another `team`'s id a Slack Connect stranger."""
+        who = User(self.workspace.new_id("U"), name.lower(), name, locale, is_guest=guest, team=team)
+        self.workspace.users[who.id] = who
+        self.workspace.channel("general").members.add(who.id)
+        self.workspace.open_im(who.id)
+        self.workspace.changed("channels")
+        return who.id
+
+    def add_channel(self, name: str, members: Sequence[str], *, private: bool = False) -> str:
+        """Make a channel with these people in it; name the bot's id too where it shall be."""
+        ids = {self.workspace.user(member).id for member in members}
+        made = Channel(self.workspace.new_id("C"), name, members=ids, private=private)
+        self.workspace.channels[made.id] = made
+        self.workspace.changed("channels")
+        return made.id
+
     # --- commands, shortcuts, buttons ---
 
     async def command(self, user: str, channel: str, command: str, text: str = "") -> str:
@@ -230,7 +247,7 @@ class Driver:
             "client_msg_id": str(uuid.uuid4()),
             "user": who.id,
             "text": stored,
-            "team": TEAM_ID,
+            "team": who.team,
             "ts": self.workspace.new_ts(),
             "blocks": writing.rich_text(stored, self.workspace.new_id("")[:5]),
         }

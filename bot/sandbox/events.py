@@ -12,8 +12,11 @@ from bot.sandbox.workspace import APP_ID, BOT_USER_ID, TEAM_ID, Channel, Json
 MENTION = re.compile(rf"<@{BOT_USER_ID}(\|[^>]*)?>")
 
 
-def emit(context: Context, name: str, event: Json) -> None:
-    """Deliver `event` in the background when the app is subscribed to `name` (as the manifest names it)."""
+def emit(context: Context, name: str, event: Json, shared: bool = False) -> None:
+    """Deliver `event` in the background when the app is subscribed to `name` (as the manifest names it).
+
+    shared: it happened in a channel that another team is in too (Slack Connect).
+    """
     if not context.app.hears(name):
         return
     payload = {
@@ -35,7 +38,7 @@ def emit(context: Context, name: str, event: Json) -> None:
                 "is_enterprise_install": False,
             }
         ],
-        "is_ext_shared_channel": False,
+        "is_ext_shared_channel": shared,
         "event_context": f"4-{context.workspace.new_id('')}",
     }
     context.start(_deliver(context, payload))
@@ -53,7 +56,7 @@ def message_posted(context: Context, channel: Channel, message: Json) -> None:
     if BOT_USER_ID not in channel.members:
         return
     event = _event_of(channel, message)
-    emit(context, _name(channel), event)
+    emit(context, _name(channel), event, _shared(context, channel))
     if not channel.is_im and mentions(message) and message.get("user") != BOT_USER_ID:
         _mention(context, channel, message)
 
@@ -83,7 +86,7 @@ def member_joined(context: Context, channel: Channel, user: str, inviter: str = 
         "type": "member_joined_channel",
         "user": user,
         "channel": channel.id,
-        "channel_type": "C",
+        "channel_type": "G" if channel.private else "C",
         "team": TEAM_ID,
         "event_ts": context.workspace.new_ts(),
     }
@@ -151,14 +154,19 @@ def mentions(message: Json) -> bool:
 def _mention(context: Context, channel: Channel, message: Json) -> None:
     event = {**_bare(message), "type": "app_mention", "channel": channel.id, "event_ts": message["ts"]}
     event.pop("subtype", None)
-    emit(context, "app_mention", event)
+    emit(context, "app_mention", event, _shared(context, channel))
+
+
+def _shared(context: Context, channel: Channel) -> bool:
+    users = context.workspace.users
+    return any(users[member].team != TEAM_ID for member in channel.members if member in users)
 
 
 def _event_of(channel: Channel, message: Json) -> Json:
     return {
         **_bare(message),
         "channel": channel.id,
-        "channel_type": "im" if channel.is_im else "channel",
+        "channel_type": channel.kind,
         "event_ts": message["ts"],
     }
 
@@ -169,7 +177,7 @@ def _about(context: Context, channel: Channel, subtype: str, message: Json | Non
         "subtype": subtype,
         "hidden": True,
         "channel": channel.id,
-        "channel_type": "im" if channel.is_im else "channel",
+        "channel_type": channel.kind,
         "ts": context.workspace.new_ts(),
         "previous_message": _bare(before),
     }
@@ -186,4 +194,4 @@ def _bare(message: Json) -> Json:
 
 
 def _name(channel: Channel) -> str:
-    return "message.im" if channel.is_im else "message.channels"
+    return {"im": "message.im", "group": "message.groups", "channel": "message.channels"}[channel.kind]

@@ -15,6 +15,7 @@ MANIFEST = ROOT / "config" / "slack" / "manifest.json"
 EVENT_SCOPES = {
     "app_mention": "app_mentions:read",
     "message.channels": "channels:history",
+    "message.groups": "groups:history",
     "message.im": "im:history",
     "member_joined_channel": "channels:read",
     "reaction_added": "reactions:read",
@@ -33,6 +34,8 @@ ALL_SCOPES = (
     "commands",
     "files:read",
     "files:write",
+    "groups:history",
+    "groups:read",
     "im:history",
     "im:read",
     "im:write",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from bot.sandbox.errors import SlackError
 from bot.sandbox.guard import HEADERS
+from bot.sandbox.rendering import decorated
 from bot.sandbox.workspace import BOT_USER_ID, Change, Channel, Json
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ async def _act(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
 
 
 def sees(channel: Channel, user: str) -> bool:
-    """Whether a person can open a channel: any public one, and one's own direct message."""
-    return not channel.is_im or channel.user == user
+    """Whether a person can open a channel: any public one, and those one is in."""
+    return channel.kind == "channel" or user in channel.members
 
 
 def view_of(sandbox: Sandbox, user: str) -> Json:
@@ -125,12 +126,14 @@ def view_of(sandbox: Sandbox, user: str) -> Json:
                 "user": c.user,
                 "topic": c.topic,
                 "members": sorted(c.members),
-                "messages": list(c.messages.values()),
+                "messages": [decorated(m) for m in c.messages.values()],
             }
             for c in mine.values()
         ],
         "ephemerals": [
-            {"channel": e.channel, "message": e.message} for e in workspace.ephemerals if e.user == user
+            {"channel": e.channel, "message": decorated(e.message)}
+            for e in workspace.ephemerals
+            if e.user == user
         ],
         "statuses": [
             {"channel": c, "thread_ts": ts, "status": text}
@@ -160,8 +163,8 @@ async def _stream(request: web.Request, sandbox: Sandbox, user: str) -> web.Stre
         if change.user not in ("", user) or (channel is not None and not sees(channel, user)):
             return
         # The text is made now: the message may have changed again before it is sent.
-        sent: dict[str, Any] = {"kind": change.kind, "channel": change.channel, "data": change.data}
-        queue.put_nowait(json.dumps(sent))
+        data = decorated(change.data) if change.kind == "message" else change.data
+        queue.put_nowait(json.dumps({"kind": change.kind, "channel": change.channel, "data": data}))
 
     response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
     await response.prepare(request)

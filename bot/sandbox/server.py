@@ -60,6 +60,9 @@ class Sandbox(Driver):
         )
         self.faults = faults
         self.sockets = self.context.sockets
+        self.sockets.changed = lambda: self.workspace.changed(
+            "connected", data={"connected": bool(self.sockets.connections)}
+        )
         self.bot_token, self.app_token = self.context.bot_token, self.context.app_token
         self.bot_user_id, self.team_id = BOT_USER_ID, TEAM_ID
         self.users = {u.real_name: u.id for u in self.workspace.users.values() if not u.is_bot}

@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,7 @@ class Sockets:
         self.delivered = recent()  # (envelope, attempt) as sent, for tests
         self.opened = 0
         self.late_acks = 0
+        self.changed: Callable[[], None] = lambda: None  # called when a connection comes or goes
         self._tickets: dict[str, float] = {}
         self._turn = 0
         self._arrived = asyncio.Event()
@@ -100,12 +102,14 @@ class Sockets:
         try:
             await connection.send(self._hello())
             self._arrived.set()
+            self.changed()
             await self._listen(connection)
         except ConnectionError:
             pass  # the app went away in the middle: the same as a close
         finally:
             pinging.cancel()
             self.connections.remove(connection)
+            self.changed()
             for envelope in self.envelopes.values():
                 if envelope.connection is connection and envelope.answer and not envelope.answer.done():
                     envelope.answer.set_exception(ConnectionError("the connection closed"))

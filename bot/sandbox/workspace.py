@@ -31,11 +31,12 @@ class User:
     tz: str = "Europe/London"
     is_bot: bool = False
     is_guest: bool = False
+    team: str = TEAM_ID  # another team's id: a stranger, here through Slack Connect
 
 
 @dataclass
 class Channel:
-    """A public channel, or with `user` set that person's direct message with the bot."""
+    """A channel, or with `user` set that person's direct message with the bot."""
 
     id: str
     name: str
@@ -43,12 +44,18 @@ class Channel:
     members: set[str] = field(default_factory=set)
     messages: dict[str, Json] = field(default_factory=dict)  # by ts, in order of ts
     topic: str = ""
+    private: bool = False
     archived: bool = False
 
     @property
     def is_im(self) -> bool:
         """Whether this is a direct message."""
         return bool(self.user)
+
+    @property
+    def kind(self) -> str:
+        """The channel_type of events: im, group or channel."""
+        return "im" if self.is_im else "group" if self.private else "channel"
 
 
 @dataclass

@@ -26,6 +26,8 @@ def writable(context: Context, arguments: Arguments) -> Channel:
     channel = workspace.open_im(name) if name in workspace.users else workspace.channel(name)
     if channel.archived:
         raise SlackError("is_archived")
+    if channel.private and BOT_USER_ID not in channel.members:
+        raise SlackError("channel_not_found")
     if BOT_USER_ID not in channel.members and "chat:write.public" not in context.app.scopes:
         raise SlackError("not_in_channel")
     return channel

@@ -17,10 +17,10 @@ def described(channel: Channel, members: bool = False) -> Json:
         "id": channel.id,
         "created": 1,
         "is_im": channel.is_im,
-        "is_channel": not channel.is_im,
-        "is_group": False,
+        "is_channel": channel.kind == "channel",
+        "is_group": channel.private,
         "is_mpim": False,
-        "is_private": channel.is_im,
+        "is_private": channel.kind != "channel",
         "is_archived": channel.archived,
         "is_ext_shared": False,
         "is_shared": False,
@@ -45,6 +45,8 @@ def readable(context: Context, arguments: Arguments) -> Channel:
     """The channel whose history the app asks for. Raises channel_not_found, missing_scope, not_in_channel."""
     channel = context.workspace.channel(arguments.text("channel"))
     need_for(context, channel, "history")
+    if channel.private and BOT_USER_ID not in channel.members:
+        raise SlackError("channel_not_found")
     if BOT_USER_ID not in channel.members:
         raise SlackError("not_in_channel")
     return channel
@@ -71,7 +73,7 @@ def _within(message: Json, arguments: Arguments) -> bool:
 
 @method(
     "conversations.replies",
-    ("channels:history", "im:history"),
+    ("channels:history", "groups:history", "im:history"),
     "channel ts",
     "cursor inclusive include_all_metadata latest limit oldest",
 )
@@ -94,7 +96,7 @@ def replies(context: Context, arguments: Arguments) -> Json:
 
 @method(
     "conversations.history",
-    ("channels:history", "im:history"),
+    ("channels:history", "groups:history", "im:history"),
     "channel",
     "cursor inclusive include_all_metadata latest limit oldest",
 )
@@ -111,7 +113,12 @@ def history(context: Context, arguments: Arguments) -> Json:
     }
 
 
-@method("conversations.info", ("channels:read", "im:read"), "channel", "include_locale include_num_members")
+@method(
+    "conversations.info",
+    ("channels:read", "groups:read", "im:read"),
+    "channel",
+    "include_locale include_num_members",
+)
 def info(context: Context, arguments: Arguments) -> Json:
     """One channel."""
     channel = context.workspace.channel(arguments.text("channel"))
@@ -124,7 +131,7 @@ def info(context: Context, arguments: Arguments) -> Json:
 
 @method(
     "conversations.list",
-    ("channels:read", "im:read"),
+    ("channels:read", "groups:read", "im:read"),
     optional="cursor exclude_archived limit team_id types",
 )
 def list_channels(context: Context, arguments: Arguments) -> Json:
@@ -132,7 +139,8 @@ def list_channels(context: Context, arguments: Arguments) -> Json:
     types = arguments.text("types", "public_channel").split(",")
     found = []
     for channel in context.workspace.channels.values():
-        if ("im" if channel.is_im else "public_channel") in types:
+        kinds = {"im": "im", "group": "private_channel", "channel": "public_channel"}
+        if kinds[channel.kind] in types and (not channel.private or BOT_USER_ID in channel.members):
             need_for(context, channel, "read")
             if not (channel.archived and arguments.flag("exclude_archived")):
                 found.append(described(channel, members=not channel.is_im))
@@ -156,7 +164,7 @@ def open_conversation(context: Context, arguments: Arguments) -> Json:
     return {"channel": described(channel) if arguments.flag("return_im") else {"id": channel.id}}
 
 
-@method("conversations.members", ("channels:read", "im:read"), "channel", "cursor limit")
+@method("conversations.members", ("channels:read", "groups:read", "im:read"), "channel", "cursor limit")
 def members(context: Context, arguments: Arguments) -> Json:
     """Who is in a channel."""
     channel = context.workspace.channel(arguments.text("channel"))
@@ -169,7 +177,7 @@ def members(context: Context, arguments: Arguments) -> Json:
 def join(context: Context, arguments: Arguments) -> Json:
     """The bot comes into a public channel by itself."""
     channel = context.workspace.channel(arguments.text("channel"))
-    if channel.is_im:
+    if channel.kind != "channel":
         raise SlackError("method_not_supported_for_channel_type")
     if BOT_USER_ID not in channel.members:
         joining.join(context, channel, BOT_USER_ID)

@@ -68,4 +68,5 @@ def need(context: Context, *scopes: str) -> None:
 
 def need_for(context: Context, channel: Channel, right: str) -> None:
     """As `need`, for rights that each kind of channel has its own scope for: read, history, write."""
-    need(context, f"{'im' if channel.is_im else 'channels'}:{right}")
+    kinds = {"im": "im", "group": "groups", "channel": "channels"}
+    need(context, f"{kinds[channel.kind]}:{right}")

@@ -1,0 +1,36 @@
+// Talking to the server: one call for each thing a person does, and one stream of changes.
+
+export class Refused extends Error {}
+
+export async function act(name, user, details = {}) {
+  const answer = await fetch(`/people/${name}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ user, ...details }),
+  });
+  const body = await answer.json().catch(() => ({ ok: false, error: `HTTP ${answer.status}` }));
+  if (!body.ok) throw new Refused(body.error);
+  return body.result;
+}
+
+export async function load(user) {
+  const answer = await fetch(`/people/state?user=${encodeURIComponent(user)}`);
+  if (!answer.ok) throw new Refused(await answer.text());
+  return answer.json();
+}
+
+// Calls `changed` for each change and `again` when the stream was interrupted and is back.
+export function listen(user, changed, again, broken) {
+  const source = new EventSource(`/people/stream?user=${encodeURIComponent(user)}`);
+  let opened = false;
+  const ready = new Promise((resolve) => {
+    source.addEventListener("open", () => {
+      if (opened) again();
+      opened = true;
+      resolve();
+    });
+  });
+  source.addEventListener("message", (event) => changed(JSON.parse(event.data)));
+  source.addEventListener("error", broken);
+  return { ready, close: () => source.close() };
+}

@@ -1,0 +1,86 @@
+// Slack's own markup as DOM nodes. What is not markup is text.
+
+import { h } from "./dom.js";
+import { withEmoji } from "./emoji.js";
+import { nameOf, state } from "./state.js";
+
+const unescape = (text) => text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+
+// In order of strength: code, links and mentions, then styles that must touch a word at both ends.
+const INLINE = new RegExp([
+  "`([^`\\n]+)`",
+  "<([^<>\\n]+)>",
+  "(?<![\\w*])\\*(?!\\s)([^*\\n]+?)(?<!\\s)\\*(?![\\w*])",
+  "(?<![\\w_])_(?!\\s)([^_\\n]+?)(?<!\\s)_(?![\\w_])",
+  "(?<![\\w~])~(?!\\s)([^~\\n]+?)(?<!\\s)~(?![\\w~])",
+].join("|"), "g");
+
+export function mrkdwn(text) {
+  const out = document.createDocumentFragment();
+  const parts = text.split("```");
+  parts.forEach((part, index) => {
+    const closed = index < parts.length - 1;
+    if (index % 2 && closed) out.append(h("pre", {}, h("code", { text: unescape(part.replace(/^\n|\n$/g, "")) })));
+    else out.append(lines(index % 2 ? "```" + part : part));
+  });
+  return out;
+}
+
+export const plain = (text) => document.createTextNode(withEmoji(text));
+
+function lines(text) {
+  const out = document.createDocumentFragment();
+  let quote = null;
+  text.split("\n").forEach((line, index, all) => {
+    const quoted = /^(?:&gt;|>)\s?/.exec(line);
+    if (quoted) {
+      quote ??= out.appendChild(h("blockquote"));
+      if (quote.childNodes.length) quote.append(h("br"));
+      quote.append(inline(line.slice(quoted[0].length)));
+      return;
+    }
+    quote = null;
+    out.append(inline(line));
+    if (index < all.length - 1 && !/^(?:&gt;|>)/.test(all[index + 1])) out.append(h("br"));
+  });
+  return out;
+}
+
+function inline(text) {
+  const out = document.createDocumentFragment();
+  let end = 0;
+  for (const match of text.matchAll(INLINE)) {
+    out.append(plain(unescape(text.slice(end, match.index))));
+    end = match.index + match[0].length;
+    const [, code, angle, bold, italic, strike] = match;
+    if (code !== undefined) out.append(h("code", { text: unescape(code) }));
+    else if (angle !== undefined) out.append(reference(angle));
+    else if (bold !== undefined) out.append(h("strong", {}, inline(bold)));
+    else if (italic !== undefined) out.append(h("em", {}, inline(italic)));
+    else out.append(h("s", {}, inline(strike)));
+  }
+  out.append(plain(unescape(text.slice(end))));
+  return out;
+}
+
+function reference(inner) {
+  const [target, label] = inner.split("|", 2);
+  if (target.startsWith("@")) return mention(target.slice(1));
+  if (target.startsWith("#")) return h("span", { class: "mention", text: `#${state.channels.get(target.slice(1))?.name ?? label ?? target}` });
+  if (target.startsWith("!")) return h("span", { class: "mention loud", text: broadcast(target.slice(1), label) });
+  return link(unescape(target), label === undefined ? undefined : unescape(label));
+}
+
+function broadcast(target, label) {
+  if (target.startsWith("date^")) return label ?? target;
+  return `@${label ?? target.split("^")[0]}`;
+}
+
+export function mention(id) {
+  return h("span", { class: id === state.you ? "mention you" : "mention", text: `@${nameOf(id)}` });
+}
+
+export function link(url, label) {
+  if (!/^(https?:|mailto:)/i.test(url)) return document.createTextNode(label ?? url);
+  return h("a", { href: url, target: "_blank", rel: "noopener noreferrer", text: label ?? url });
+}
