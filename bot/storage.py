@@ -232,6 +232,21 @@ class Storage:
         async with self._engine.begin() as connection:
             await connection.execute(change)
 
+    async def stay_out(self, thread: str) -> None:
+        """Note that the bot has no part in this thread, unless it is known already."""
+        row = {"thread": thread, "joined": False, "trimmed": False, "used_at": time.time()}
+        change = self._insert(ThreadRow).values(row).on_conflict_do_nothing(index_elements=["thread"])
+        async with self._engine.begin() as connection:
+            await connection.execute(change)
+
+    async def owned(self, prefix: str, owner: str) -> list[str]:
+        """Threads whose key begins with `prefix` that this person asked the bot into."""
+        rows = select(ThreadRow.thread).where(
+            ThreadRow.thread.startswith(prefix, autoescape=True), ThreadRow.owner == owner
+        )
+        async with self._engine.connect() as connection:
+            return list((await connection.execute(rows)).scalars())
+
     async def joined(self, prefix: str, since: float) -> list[str]:
         """Threads whose key begins with `prefix` where the bot was at work after `since`."""
         rows = select(ThreadRow.thread).where(
@@ -268,6 +283,11 @@ class Storage:
         change = self._insert(RequestRow).values(row).on_conflict_do_nothing(index_elements=["key"])
         async with self._engine.begin() as connection:
             return bool((await connection.execute(change.returning(RequestRow.id))).first())
+
+    async def withdraw(self, key: str) -> None:
+        """Delete a request that turned out to be none."""
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(RequestRow).where(RequestRow.key == key))
 
     async def advance(
         self, key: str, state: str, answer_ts: str | None = None, problem: str | None = None
