@@ -1,0 +1,5 @@
+"""The Slack side of the bot: one file a surface, no model code and no SQL."""
+
+from handlers.app import BotApp, build_app
+
+__all__ = ["BotApp", "build_app"]
