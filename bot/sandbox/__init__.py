@@ -2,6 +2,7 @@
 
 from bot.sandbox.errors import SlackError
 from bot.sandbox.faults import Fault, Faults
+from bot.sandbox.manifest import App
 from bot.sandbox.server import Sandbox
 
-__all__ = ["Fault", "Faults", "Sandbox", "SlackError"]
+__all__ = ["App", "Fault", "Faults", "Sandbox", "SlackError"]

@@ -246,10 +246,11 @@ def check_view(view: Any, kinds: tuple[str, ...]) -> Json:
 
 def check_metadata(metadata: Any) -> Json:
     """A message's metadata. Raises SlackError invalid_metadata_format."""
-    if (
-        not isinstance(metadata, dict)
-        or not isinstance(metadata.get("event_type"), str)
-        or not isinstance(metadata.get("event_payload"), dict)
-    ):
+    found = metadata if isinstance(metadata, dict) else {}
+    # Bolt's assistant sends a null payload while no channel is looked at, and Slack takes it.
+    payload = found.get("event_payload") if found.get("event_payload") is not None else {}
+    if not isinstance(found.get("event_type"), str) or not isinstance(payload, dict):
         raise SlackError("invalid_metadata_format")
-    return {"event_type": metadata["event_type"], "event_payload": metadata["event_payload"]}
+    if "event_payload" not in found:
+        raise SlackError("invalid_metadata_format")
+    return {"event_type": found["event_type"], "event_payload": payload}

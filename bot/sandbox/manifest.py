@@ -57,7 +57,7 @@ class Command:
 
 @dataclass(frozen=True)
 class App:
-    """The installed app. `events` and `commands` of None (no manifest) mean: everything."""
+    """The installed app; as it stands here without arguments, one that may do everything."""
 
     name: str = "Bot"
     scopes: tuple[str, ...] = ALL_SCOPES
@@ -81,18 +81,20 @@ class App:
         return self.commands is None or any(known.name == command for known in self.commands)
 
 
-def read_app(source: Path | dict[str, Any] | None = None) -> App:
-    """The app from its manifest (a file, or its parsed content). No file: an app that may do everything.
+def read_app(source: Path | dict[str, Any] | App | None = None) -> App:
+    """The app from its manifest (a file, or its parsed content); None reads the one that ships.
 
-    Raises ValueError naming the file when it is not JSON.
+    Raises ValueError naming the file when it is not there or not JSON.
     """
+    if isinstance(source, App):
+        return source
     if source is None:
         source = MANIFEST
     if isinstance(source, Path):
-        if not source.is_file():
-            return App()
         try:
             found = json.loads(source.read_text(encoding="utf-8"))
+        except OSError as problem:
+            raise ValueError(f"{source}: {problem.strerror}: the sandbox reads the app from it") from None
         except ValueError as problem:
             raise ValueError(f"{source}: not valid JSON: {problem}") from None
     else:

@@ -18,7 +18,7 @@ from bot.sandbox.driver import Driver
 from bot.sandbox.errors import SlackError
 from bot.sandbox.faults import Fault, Faults
 from bot.sandbox.guard import guard
-from bot.sandbox.manifest import read_app
+from bot.sandbox.manifest import App, read_app
 from bot.sandbox.methods import METHODS, call
 from bot.sandbox.methods.files import kind_of, receive
 from bot.sandbox.methods.streams import finish
@@ -31,8 +31,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Sandbox(Driver):
     """A Slack workspace on localhost, for one app. What people do are the methods of Driver.
 
-    host: a loopback address. port: 0 takes a free one. manifest: the app's manifest, as a file or its
-    content; by default the one that ships. All state is in memory and gone after `stop`.
+    host: a loopback address. port: 0 takes a free one. manifest: the app's manifest, as a file, its
+    content or an App; by default the one that ships. All state is in memory and gone after `stop`.
     Raises ValueError for a host that others could reach.
     """
 
@@ -40,7 +40,7 @@ class Sandbox(Driver):
         self,
         host: str = "127.0.0.1",
         port: int = 0,
-        manifest: Path | dict[str, Any] | None = None,
+        manifest: Path | dict[str, Any] | App | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if host not in LOOPBACK:
