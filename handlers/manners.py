@@ -9,11 +9,9 @@ JOINER = "\u2060"  # invisible, breaks a mention where it stands
 LIMIT = 3_500  # characters of one message: under every limit Slack has for text
 _SOFT = 0.7  # a message this full ends at the next paragraph
 
-# What Slack reads as a mention or a broadcast, written by a model or typed by a person.
-_MENTION = re.compile(r"<([!@#])([^<>\n]{0,80})>")
-_LOOSE = re.compile(r"<(?=[!@#])")
-_WORD = re.compile(r"@(?=channel|here|everyone)", re.IGNORECASE)
-_IMAGE = re.compile(r"!(?=\[)")
+# What Slack acts on, written by a model or typed by a person: a mention or broadcast, the beginning
+# of one, a broadcast's bare word, a picture.
+_RISK = re.compile(r"<([!@#])([^<>\n]{0,80})>|<(?=[!@#])|@(?=channel|here|everyone)|!(?=\[)", re.IGNORECASE)
 # The end of a text that could still become one of the above.
 _OPEN = re.compile(r"(?:<|<[!@#][^<>\n]{0,80}|@[A-Za-z]{0,8}|!)$")
 
@@ -24,10 +22,7 @@ _RULE = re.compile(r"\s*\|(\s*:?-+:?\s*\|)+\s*$")
 
 def neutralise(text: str) -> str:
     """The same text to the eye, with no mention, broadcast or picture left that Slack would act on."""
-    text = _MENTION.sub(_named, text)
-    text = _LOOSE.sub("<" + JOINER, text)
-    text = _WORD.sub("@" + JOINER, text)
-    return _IMAGE.sub("", text)
+    return _RISK.sub(_harmless, text)
 
 
 def echo(text: str, most: int = 2_000) -> str:
@@ -230,14 +225,18 @@ def mrkdwn(text: str) -> str:
     return re.sub(r"(?m)^(\s*)[-*+]\s+", r"\1• ", text)
 
 
-def _named(match: re.Match[str]) -> str:
+def _harmless(match: re.Match[str]) -> str:
+    found = match[0]
+    if found == "!":
+        return ""
     kind, rest = match[1], match[2]
+    if kind is None:
+        return found + JOINER
     name, _, label = rest.partition("|")
+    shown = neutralise(label or name.removeprefix("subteam^"))
     if kind == "!" and name.startswith("date^"):
-        return label
-    shown = label or name.removeprefix("subteam^")
-    sign = "#" if kind == "#" else "@"
-    return sign + JOINER + shown.lstrip("@#!")
+        return shown
+    return ("#" if kind == "#" else "@") + JOINER + shown.lstrip("@#!" + JOINER)
 
 
 def _good_cut(text: str, room: int) -> int:

@@ -10,6 +10,7 @@ from slack_bench import Bench, Scripted, run_bot
 
 from bot.roles import Role
 from bot.sandbox import Sandbox
+from handlers import writing
 
 
 @pytest.fixture
@@ -22,7 +23,10 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-async def bench(sandbox: Sandbox, tmp_path: Path, roles: dict[str, Role]) -> AsyncIterator[Bench]:
-    """A bot whose engine says what the test gives it."""
+async def bench(
+    sandbox: Sandbox, tmp_path: Path, roles: dict[str, Role], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Bench]:
+    """A bot whose engine says what the test gives it, and that writes without Slack's pauses."""
+    monkeypatch.setattr(writing, "PERIOD", 0.05)
     async with run_bot(sandbox, f"sqlite+aiosqlite:///{tmp_path}/bot.sqlite3", Scripted(), roles) as running:
         yield running

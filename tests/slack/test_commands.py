@@ -1,0 +1,91 @@
+"""/emotion and /chat: what the asker sees, in the asker's language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from slack_bench import Bench, actions, shown
+
+from handlers.commands import parse
+from handlers.language import Words
+
+
+async def whispered(bench: Bench, user: str, channel: str = "general", count: int = 1) -> list[dict[str, Any]]:
+    """What only `user` sees in a channel, once there is enough of it."""
+    box = bench.sandbox
+
+    def enough() -> list[dict[str, Any]] | None:
+        found = box.ephemerals(user, channel)
+        return found if len(found) >= count else None
+
+    found: list[dict[str, Any]] = await box.wait_for(enough, 20)
+    return found
+
+
+async def test_emotion_is_private_until_its_asker_shares_it(bench: Bench) -> None:
+    box = bench.sandbox
+    await box.command("Ada", "general", "/emotion", "今天太棒了 <!channel>")
+    (answer,) = await whispered(bench, "Ada")
+    assert answer["text"] == "😄 LLM 情感判断：正面"
+    assert shown(answer).startswith("😄 LLM 情感判断：正面")
+    assert "<!channel>" not in shown(answer)
+    assert box.messages("general") == []
+    await box.press("Ada", "general", answer["ts"], "explain_emotion")
+    await box.wait_for(lambda: "Because of" in shown(box.ephemerals("Ada", "general")[0]), 20)
+    await box.press("Ada", "general", answer["ts"], "share_emotion")
+    await box.press("Ada", "general", answer["ts"], "share_emotion")
+    await box.wait_for(lambda: box.messages("general"), 20)
+    await bench.idle()
+    (public,) = box.messages("general")
+    assert public["text"].startswith("😄 LLM 情感判断：正面")
+    assert "Ada shared:" in shown(public)
+
+
+async def test_chat_opens_a_thread(bench: Bench) -> None:
+    box = bench.sandbox
+    await box.command("Ada", "general", "/chat", "How are you, @here?")
+    (root,) = await box.wait_for(lambda: box.messages("general"), 20)
+    (reply,) = await bench.replies("general", root["ts"])
+    assert "Ada asks:" in shown(root)
+    assert "@here" not in shown(root)  # an invisible sign stands between
+    assert "You said: How are you" in shown(reply)
+    await box.post("Ada", "general", "And now?", root["ts"])
+    await bench.replies("general", root["ts"], 2)
+    assert len(bench.engine.prompts[-1].messages) >= 4  # system, question, answer, question
+    await box.command("Ada", "general", "/chat", "forget")
+    (note,) = await whispered(bench, "Ada")
+    assert note["text"] == "Forgotten: 1 of your conversations in this channel."
+    await box.post("Ada", "general", "Still there?", root["ts"])
+    await bench.replies("general", root["ts"], 3)
+    assert [m.content for m in bench.engine.prompts[-1].messages[1:]] == ["Still there?"]
+
+
+async def test_where_the_bot_is_not_it_says_how_to_invite_it(bench: Bench) -> None:
+    await bench.sandbox.command("Ada", "random", "/chat", "hello")
+    (note,) = await whispered(bench, "Ada", "random")
+    assert "/invite @" in note["text"]
+
+
+@pytest.mark.parametrize(
+    ("user", "text", "answer"),
+    [
+        ("Ada", "", "Write the text behind the command"),
+        ("小林", "", "请在命令后面写上文本"),
+        ("Ada", "--felings hello", "Did you mean `--feelings`?"),
+        ("小林", "help", "我能做什么"),
+    ],
+)
+async def test_mistyped_input_gets_the_nearest_usage(bench: Bench, user: str, text: str, answer: str) -> None:
+    await bench.sandbox.command(user, "general", "/emotion", text)
+    (note,) = await whispered(bench, user)
+    assert answer in note["text"]
+
+
+def test_parse() -> None:
+    words = Words("en")
+    assert parse("/emotion", "—feelings so happy", words).feelings  # a phone's dash
+    assert parse("/emotion", "help me please", words).text == "help me please"
+    assert parse("/emotion", "#EMOTION# x", words).text == "x"
+    assert parse("/chat", "Forget", words).forget
+    assert parse("/chat", "forget me not", words).text == "forget me not"
