@@ -390,7 +390,7 @@ def _create_engine(database_url: str) -> AsyncEngine:
     except ArgumentError:
         raise StorageError(f"DATABASE_URL {database_url!r} is not a database address") from None
     if url.drivername == "postgresql+asyncpg":
-        return create_async_engine(url, pool_pre_ping=True)
+        return create_async_engine(url, pool_pre_ping=True, hide_parameters=True)  # errors tell no messages
     if url.drivername != "sqlite+aiosqlite":
         raise StorageError(
             f"DATABASE_URL must begin with sqlite+aiosqlite:// or postgresql+asyncpg://, not {url.drivername}"
@@ -400,7 +400,7 @@ def _create_engine(database_url: str) -> AsyncEngine:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise StorageError(f"{url.database}: its directory cannot be made: {problem.strerror}") from None
-    engine = create_async_engine(url, connect_args={"timeout": 10})
+    engine = create_async_engine(url, connect_args={"timeout": 10}, hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: object) -> None:
