@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
 PRECISIONS = ("auto", "fp32", "bf16", "int8", "int4")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TOKEN_LENGTH = 16  # characters that an API_TOKEN must have
 SLACK_API_URL = "https://slack.com/api/"
+TOKEN_HINT = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -27,17 +31,21 @@ class SettingsError(ValueError):
 class Settings:
     """One bot's settings. Field names are the environment variables' in lower case."""
 
-    slack_bot_token: str = ""
-    slack_app_token: str = ""
+    slack_bot_token: str = field(default="", repr=False)
+    slack_app_token: str = field(default="", repr=False)
     slack_api_url: str = SLACK_API_URL
     model_dir: Path | None = None
     precision: str = "auto"
     threads: int = 0  # 0: one for each core this process may use
     host: str = "127.0.0.1"
     port: int = 8000
-    database_url: str = "sqlite+aiosqlite:///data/bot.sqlite3"
+    database_url: str = field(default="sqlite+aiosqlite:///data/bot.sqlite3", repr=False)
     llm_url: str = ""
-    api_token: str = ""
+    llm_model: str = ""  # empty: the first one that the server lists
+    llm_api_key: str = field(default="", repr=False)
+    api_token: str = field(default="", repr=False)
+    allowed_hosts: tuple[str, ...] = ()  # names beside localhost and addresses that the API answers to
+    rate_limit: int = 600  # requests a minute from one address; 0 switches the limit off
     max_queue: int = 64
     context_tokens: int = 4096
     cache_mb: int = 128
@@ -45,6 +53,18 @@ class Settings:
     allowed_channels: tuple[str, ...] = ()
     thread_follow: bool = True
     log_level: str = "INFO"
+
+    @property
+    def local(self) -> bool:
+        """Whether the page and API listen on this machine alone."""
+        return self.host in LOOPBACK
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must never be shown."""
+        found = (self.slack_bot_token, self.slack_app_token, self.api_token, self.llm_api_key)
+        password = urlsplit(self.database_url).password
+        return tuple(text for text in (*found, password) if text)
 
     @property
     def slack_configured(self) -> bool:
@@ -66,10 +86,10 @@ def load(
         given.update({k: v for k, v in dotenv_values(dotenv).items() if v is not None})
     given.update(os.environ if environment is None else environment)
     values: dict[str, object] = {}
-    for field in fields(Settings):
-        text = given.get(field.name.upper(), "").strip()
+    for each in fields(Settings):
+        text = given.get(each.name.upper(), "").strip()
         if text:
-            values[field.name] = _parse(field.name, text)
+            values[each.name] = _parse(each.name, text)
     values.update({name: value for name, value in overrides.items() if value is not None})
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's name
     _check(settings)
@@ -78,7 +98,7 @@ def load(
 
 def _parse(name: str, text: str) -> object:
     variable = name.upper()
-    if name in ("threads", "port", "max_queue", "context_tokens", "cache_mb", "retention_days"):
+    if name in ("threads", "port", "max_queue", "context_tokens", "cache_mb", "retention_days", "rate_limit"):
         try:
             return int(text)
         except ValueError:
@@ -87,7 +107,7 @@ def _parse(name: str, text: str) -> object:
         if text.lower() not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
             raise SettingsError(f"{variable} must be true or false, not {text!r}")
         return text.lower() in ("true", "1", "yes", "on")
-    if name == "allowed_channels":
+    if name in ("allowed_channels", "allowed_hosts"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if name == "model_dir":
         return Path(text).expanduser()
@@ -110,6 +130,7 @@ def _check(settings: Settings) -> None:
         ("context_tokens", 256, 131_072),
         ("cache_mb", 0, 1_000_000),
         ("retention_days", 0, 36_500),
+        ("rate_limit", 0, 1_000_000),
     ):
         value = getattr(settings, name)
         if not low <= value <= high:
@@ -121,8 +142,21 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, name)
         if value and not value.startswith(prefix):
             raise SettingsError(f"{name.upper()} must be {kind} and begins with {prefix}")
+    if settings.llm_url and urlsplit(settings.llm_url).scheme not in ("http", "https"):
+        raise SettingsError("LLM_URL must begin with http:// or https://, like http://127.0.0.1:8080/v1")
+    if settings.api_token and len(settings.api_token) < TOKEN_LENGTH:
+        raise SettingsError(f"API_TOKEN must have at least {TOKEN_LENGTH} characters; {TOKEN_HINT}")
     if bool(settings.slack_bot_token) != bool(settings.slack_app_token):
         missing = "SLACK_APP_TOKEN" if settings.slack_bot_token else "SLACK_BOT_TOKEN"
         raise SettingsError(
             f"{missing} is missing: Slack needs both tokens; with neither, the sandbox starts"
+        )
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to listen beyond this machine without a token. Raises SettingsError."""
+    if not settings.local and not settings.api_token:
+        raise SettingsError(
+            f"HOST={settings.host} lets other machines in, and API_TOKEN is not set: put one into .env "
+            f"({TOKEN_HINT}), or use HOST=127.0.0.1"
         )
