@@ -1,0 +1,98 @@
+"""Logs: short lines on a terminal, JSON objects elsewhere; the request's id on each, secrets on none."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import TextIO
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+# Slack's tokens, the tickets of its sockets and its answer links, whoever logs them.
+_SECRET = re.compile(
+    r"xox[a-z](?:\.[a-z]+)?-[\w-]+|xapp-[\w-]+|(?<=ticket=)[^\s&\"']+|(?<=hooks\.slack\.com/)[^\s\"']+"
+    r"|(?<=Bearer )[^\s\"']+"
+)
+_COLOURS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request_id", "taskName"}
+
+
+def set_up(level: str = "INFO", hidden: Iterable[str] = (), stream: TextIO | None = None) -> None:
+    """Send every log line to `stream` (standard error), without the `hidden` texts.
+
+    Fields given as `extra` become keys of the JSON object.
+    """
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    form = _Plain if stream.isatty() else _Json
+    handler.setFormatter(form(tuple(sorted(filter(None, hidden), key=len, reverse=True))))
+    handler.addFilter(_note_request)
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    # These tell at INFO what only their authors want to know.
+    for name in ("aiosqlite", "alembic", "asyncio", "httpx", "matplotlib"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    logging.captureWarnings(True)
+
+
+def new_request_id() -> str:
+    """A fresh id, set for this task and those it starts."""
+    found = secrets.token_hex(6)
+    request_id.set(found)
+    return found
+
+
+def _note_request(record: logging.LogRecord) -> bool:
+    record.request_id = request_id.get()
+    return True
+
+
+class _Redacting(logging.Formatter):
+    def __init__(self, hidden: tuple[str, ...]) -> None:
+        super().__init__()
+        self._hidden = hidden
+
+    def redact(self, text: str) -> str:
+        for secret in self._hidden:
+            text = text.replace(secret, "***")
+        return _SECRET.sub("***", text)
+
+
+class _Json(_Redacting):
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        found: dict[str, object] = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if identity := getattr(record, "request_id", None):
+            found["request_id"] = identity
+        found.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
+        if record.exc_info:
+            found["exception"] = self.formatException(record.exc_info)
+        shown = {key: self.redact(value) if isinstance(value, str) else value for key, value in found.items()}
+        return json.dumps(shown, ensure_ascii=False, default=lambda value: self.redact(str(value)))
+
+
+class _Plain(_Redacting):
+    def format(self, record: logging.LogRecord) -> str:
+        colour = _COLOURS.get(record.levelname, "")
+        identity = getattr(record, "request_id", None)
+        text = (
+            f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {record.levelname.lower():7} "
+            f"{record.getMessage()}{f' [{identity}]' if identity else ''}"
+        )
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return f"{colour}{self.redact(text)}\033[0m" if colour else self.redact(text)
