@@ -1,0 +1,61 @@
+"""The web application: routes, and what every request passes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from bot.services import Services
+from bot.web import guard, health, infer, openai, page
+from bot.web.context import CONTEXT, Context, Opening
+from bot.web.errors import answer_errors
+from bot.web.reading import MAX_BODY
+from config.settings import Settings, check_exposure
+
+
+def build_web(services: Services | Opening, ready: Callable[[], dict[str, bool]]) -> web.Application:
+    """The page and API over `services`; with an Opening it answers 503 until its services are set.
+
+    ready: which parts are ready, by name, for /readyz.
+    Raises SettingsError where HOST lets other machines in without a token.
+    """
+    opening = services if isinstance(services, Opening) else Opening(services.settings, services)
+    settings = opening.settings
+    check_exposure(settings)
+    app = web.Application(
+        client_max_size=MAX_BODY,
+        middlewares=[
+            guard.note_request(),
+            answer_errors,
+            guard.check_origin(settings),
+            guard.limit_rate(settings),
+            guard.check_token(settings),
+        ],
+    )
+    app[CONTEXT] = Context(opening, ready)
+    app.on_response_prepare.append(guard.add_headers)
+    app.router.add_get("/healthz", health.healthz)
+    app.router.add_get("/readyz", health.readyz)
+    app.router.add_get("/metrics", health.show_metrics)
+    app.router.add_post("/api/infer", infer.infer)
+    app.router.add_post("/v1/chat/completions", openai.complete)
+    app.router.add_get("/v1/models", openai.models)
+    app.router.add_get("/v1/models/{name:.+}", openai.model)
+    page.add_routes(app)
+    return app
+
+
+async def serve(app: web.Application, settings: Settings) -> tuple[web.AppRunner, int]:
+    """Listen on HOST and PORT; what stops it (`cleanup`) and the port. Raises OSError when it is taken.
+
+    A request whose client goes away is cancelled, which frees the engine.
+    """
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=10.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner, int(runner.addresses[0][1])

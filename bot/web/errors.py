@@ -1,0 +1,131 @@
+"""What a client is told when something cannot be done: a status, a code, a sentence, never a stack trace."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from bot.conversation import QuestionTooLong, UnknownRole
+from bot.emotion import EmptyText
+from bot.engine import EngineBusy, EngineError, PromptTooLong
+from bot.logs import request_id
+from bot.metrics import Watched, watch
+from bot.web.answers import json_answer
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class Refused(Exception):
+    """A request that is not done. `message` says what is wrong and the mend.
+
+    param: the field at fault. retry_after: seconds after which it may work.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.param, self.retry_after = param, retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that go with it."""
+        found = {}
+        if self.retry_after is not None:
+            found["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
+        if self.status == 401:
+            found["WWW-Authenticate"] = 'Bearer realm="bot"'
+        return found
+
+    def body(self, openai: bool = False) -> dict[str, object]:
+        """The JSON object; with `openai` in the shape that OpenAI's clients read."""
+        if not openai:
+            return {"error": {"code": self.code, "message": self.message}}
+        kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def response(self, openai: bool = False) -> web.Response:
+        """The whole answer."""
+        return json_answer(self.body(openai), status=self.status, headers=self.headers)
+
+
+def bad(message: str, param: str | None = None) -> Refused:
+    """A request that says something wrong."""
+    return Refused(400, "bad_request", message, param=param)
+
+
+@contextmanager
+def watching(surface: str) -> Iterator[Watched]:
+    """Count and time one request, apart from those that are the asker's fault or come at a busy time."""
+    with watch(surface) as watched:
+        try:
+            yield watched
+        except EngineBusy:
+            watched.outcome = "busy"
+            raise
+        except (Refused, PromptTooLong, QuestionTooLong, EmptyText, UnknownRole):
+            watched.outcome = "refused"
+            raise
+
+
+def refusal(problem: Exception) -> Refused:
+    """What a client is told of any exception; one that nobody expected is logged and not described."""
+    if isinstance(problem, Refused):
+        return problem
+    if isinstance(problem, EngineBusy):
+        return Refused(503, "busy", str(problem), retry_after=problem.retry_after)
+    if isinstance(problem, (PromptTooLong, QuestionTooLong)):
+        return Refused(413, "too_long", f"{str(problem).rstrip('.')}. Please shorten it.", param="messages")
+    if isinstance(problem, (EmptyText, UnknownRole)):
+        return bad(str(problem))
+    if isinstance(problem, web.HTTPRequestEntityTooLarge):
+        return Refused(413, "too_large", "the request's body is too large: at most 1 MiB is read")
+    if isinstance(problem, EngineError):
+        log.error("the engine failed: %s", problem)
+        return Refused(503, "engine_failed", "the model could not answer this; try again", retry_after=2)
+    log.error("request failed", exc_info=problem)
+    return Refused(
+        500, "internal", f"something went wrong on this side; the log has it under {request_id.get()}"
+    )
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every exception into a JSON answer."""
+    openai = request.path.startswith("/v1/")
+    try:
+        return await handler(request)
+    except web.HTTPRequestEntityTooLarge as problem:
+        return refusal(problem).response(openai)
+    except web.HTTPException as problem:
+        if problem.status < 400:
+            raise
+        said = {
+            404: f"there is nothing at {request.path}",
+            405: f"{request.method} does not work at {request.path}; use {problem.headers.get('Allow')}",
+        }.get(problem.status, problem.reason)
+        answer = Refused(problem.status, _CODES.get(problem.status, "refused"), said).response(openai)
+        if "Allow" in problem.headers:
+            answer.headers["Allow"] = problem.headers["Allow"]
+        return answer
+    except (ConnectionResetError, asyncio.CancelledError):
+        raise  # the client is gone
+    except Exception as problem:  # the one place where everything unexpected becomes an answer
+        return refusal(problem).response(openai)

@@ -1,0 +1,152 @@
+"""Who may use the page and API: the right Host and Origin, the token, not too often."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from bot.logs import new_request_id, request_id
+from bot.web.errors import Handler, Refused
+from config.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+PROTECTED = ("/api/", "/v1/", "/metrics")
+MOST_ADDRESSES = 10_000
+
+
+def note_request() -> Any:
+    """Middleware: an id for each request, one log line without its text, and the security headers."""
+
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        identity = new_request_id()
+        start = time.perf_counter()
+        status = 499  # as nginx counts a client that went away
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        finally:
+            milliseconds = (time.perf_counter() - start) * 1000
+            level = logging.INFO if request.path.startswith(PROTECTED[:2]) else logging.DEBUG
+            log.log(level, "%s %s %d %.0f ms", request.method, request.rel_url.path, status, milliseconds)
+            request_id.set(identity)
+
+    return note
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Signal handler: the security headers and the request's id, streamed answers included."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["X-Request-Id"] = request_id.get() or ""
+
+
+def check_origin(settings: Settings) -> Any:
+    """Middleware that refuses foreign Host headers (DNS rebinding) and other sites' scripts."""
+    names = {"localhost", *(name.lower() for name in settings.allowed_hosts)}
+    if not settings.local:
+        own = socket.gethostname().lower()
+        names |= {own, f"{own}.local", settings.host.lower()}
+
+    def ours(host: str) -> bool:
+        name = _name(f"//{host}")
+        if name in names:
+            return True
+        try:  # a rebound name is a name; an address in Host cannot be one
+            address = ipaddress.ip_address(name or "")
+        except ValueError:
+            return False
+        return address.is_loopback or not settings.local
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host = request.headers.get("Host", "")
+        if not ours(host):
+            raise Refused(
+                403,
+                "wrong_host",
+                "this server does not answer to the name in the Host header; "
+                "add it to ALLOWED_HOSTS if it is yours",
+            )
+        origin = request.headers.get("Origin")
+        # A proxy in front may speak https; the scheme is its business, the name must be the same.
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            raise Refused(403, "wrong_origin", "pages of other sites may not use this server")
+        return await handler(request)
+
+    return check
+
+
+def check_token(settings: Settings) -> Any:
+    """Middleware that demands API_TOKEN, where one is set, for all but the page and the health checks."""
+    expected = settings.api_token.encode()
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if expected and request.path.startswith(PROTECTED):
+            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+            sent = given.strip().encode("utf-8", "surrogateescape")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(sent, expected):
+                raise Refused(
+                    401, "unauthorized", "send the header Authorization: Bearer and the bot's API_TOKEN"
+                )
+        return await handler(request)
+
+    return check
+
+
+def limit_rate(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Any:
+    """Middleware that lets one address make `rate_limit` requests a minute (a token bucket)."""
+    most = float(settings.rate_limit)
+    buckets: dict[str, tuple[float, float]] = {}  # address: (what is left, when that was)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if most and request.path.startswith(PROTECTED):
+            address, now = request.remote or "", clock()
+            left, then = buckets.pop(address, (most, now))
+            left = min(most, left + (now - then) * most / 60)
+            while len(buckets) >= MOST_ADDRESSES:
+                buckets.pop(next(iter(buckets)))
+            buckets[address] = (left - 1 if left >= 1 else left, now)
+            if left < 1:
+                raise Refused(
+                    429,
+                    "rate_limited",
+                    f"at most {settings.rate_limit} requests a minute; wait, or raise RATE_LIMIT",
+                    retry_after=(1 - left) * 60 / most,
+                )
+        return await handler(request)
+
+    return check
+
+
+def _name(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None

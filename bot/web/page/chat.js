@@ -1,0 +1,86 @@
+// The chat box: the reply appears as it is written and ends as the Markdown that the server rendered.
+import { infer } from "./server.js";
+import { element, say } from "./words.js";
+
+const log = document.querySelector("#log");
+const stop = document.querySelector("#chat-stop");
+const TAG = "#CHAT#";
+let thread = null;
+let running = null;
+
+export function busy() {
+  return running !== null;
+}
+
+export async function send(text) {
+  add(element("div", "said you", text), say("you"));
+  const message = element("div", "said bot");
+  const stream = element("div", "stream");
+  const wait = element("p", "wait", say("thinking"));
+  message.append(wait);
+  add(message, say("bot"));
+  running = new AbortController();
+  stop.hidden = false;
+  const body = { text: TAG + text };
+  if (thread) body.thread = thread;
+  const mine = running;
+  try {
+    for await (const [event, data] of infer(body, mine.signal)) {
+      if (event === "piece") {
+        if (wait.isConnected) wait.replaceWith(stream);
+        const below = atEnd();
+        stream.append(data.text);
+        if (below) toEnd();
+      } else if (event === "done") {
+        if (running === mine) thread = data.thread;
+        show(message, data.html);
+      }
+    }
+  } catch (problem) {
+    const aborted = problem.name === "AbortError";
+    wait.remove();
+    stream.className = "stopped";
+    message.append(element("p", aborted ? "aside" : "wrong", aborted ? say("stopped") : problem.message));
+  } finally {
+    if (running === mine) {
+      running = null;
+      stop.hidden = true;
+    }
+    toEnd();
+  }
+}
+
+/** The finished reply. The HTML was made safe by the server and goes through no other way into the page. */
+function show(message, html) {
+  const rendered = element("div", "rendered");
+  rendered.innerHTML = html;
+  if (!rendered.textContent.trim()) rendered.replaceChildren(element("p", "wait", say("nothing")));
+  for (const link of rendered.querySelectorAll("a")) link.target = "_blank";
+  message.replaceChildren(rendered);
+}
+
+function add(node, speaker) {
+  node.prepend(element("span", "hidden", `${speaker}: `));
+  log.append(node);
+  toEnd();
+}
+
+function atEnd() {
+  return log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+}
+
+function toEnd() {
+  log.scrollTop = log.scrollHeight;
+}
+
+stop.addEventListener("click", () => running?.abort());
+
+document.querySelector("#chat-new").addEventListener("click", () => {
+  running?.abort();
+  running = null;
+  stop.hidden = true;
+  thread = null;
+  log.replaceChildren();
+  document.querySelector("#chat .examples").hidden = false;
+  document.querySelector("#chat-text").focus();
+});

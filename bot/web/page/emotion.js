@@ -1,0 +1,75 @@
+// The emotion box: each judgement with its confidence, and on request the words that decided.
+import { infer } from "./server.js";
+import { element, say } from "./words.js";
+
+const results = document.querySelector("#results");
+const TAG = "#EMOTION#";
+
+export async function judge(text) {
+  const item = element("li", "result");
+  const line = element("p", "line wait", say("judging"));
+  const quote = element("p", "quote", text);
+  item.append(line, quote);
+  results.prepend(item);
+  results.scrollTop = 0;
+  try {
+    for await (const [event, data] of infer({ text: TAG + text })) {
+      if (event !== "emotion") continue;
+      line.textContent = data.line;
+      line.classList.remove("wait");
+      quote.before(sure(item, text, data.emotion));
+    }
+  } catch (problem) {
+    line.className = "wrong";
+    line.textContent = problem.message;
+  }
+}
+
+function sure(item, text, emotion) {
+  const row = element("div", "sure");
+  const percent = Math.round(emotion.confidence * 100);
+  const bar = element("progress");
+  bar.max = 100;
+  bar.value = percent;
+  const label = element("span", "", say("confidence", { percent }));
+  bar.setAttribute("aria-label", label.textContent);
+  const why = element("button", "why", say("why"));
+  why.type = "button";
+  why.addEventListener("click", () => explain(item, text, why));
+  row.append(bar, label, why);
+  return row;
+}
+
+async function explain(item, text, why) {
+  why.disabled = true;
+  const because = element("p", "because wait", say("why_wait"));
+  item.append(because);
+  try {
+    for await (const [event, data] of infer({ text: TAG + text, explain: true })) {
+      if (event !== "emotion") continue;
+      const { evidence, explanation } = data.emotion;
+      item.querySelector(".quote").replaceChildren(...marked(text, evidence ?? []));
+      because.textContent = evidence?.length ? explanation : say("no_evidence");
+      because.classList.remove("wait");
+      why.remove();
+    }
+  } catch (problem) {
+    because.className = "because wrong";
+    because.textContent = problem.message;
+    why.disabled = false;
+  }
+}
+
+/** The text with its evidence marked. Positions count characters, as Python does, not UTF-16 units. */
+function marked(text, evidence) {
+  const characters = [...text.trim()];
+  const found = [];
+  let at = 0;
+  for (const { start, end, weight } of [...evidence].sort((a, b) => a.start - b.start)) {
+    if (start < at) continue;
+    const mark = element("mark", weight < 0 ? "against" : "", characters.slice(start, end).join(""));
+    found.push(characters.slice(at, start).join(""), mark);
+    at = end;
+  }
+  return [...found, characters.slice(at).join("")];
+}

@@ -1,0 +1,80 @@
+"""A request's JSON body, read strictly: what is wrong with it is said, by field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+from bot.web.errors import Refused, bad
+
+MAX_BODY = 1024 * 1024  # bytes
+MAX_TEXT = 20_000  # characters of one text; the model's window is the narrower limit for most
+
+
+async def read_object(request: web.Request) -> dict[str, Any]:
+    """The JSON object in the body. Raises Refused (400, 413, 415)."""
+    if request.content_type != "application/json":
+        raise Refused(
+            415, "unsupported_media_type", "send JSON with the header Content-Type: application/json"
+        )
+    body = await request.read()
+    try:
+        found = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as problem:
+        raise bad(f"the body is not UTF-8: byte {problem.start}") from None
+    except json.JSONDecodeError as problem:
+        raise bad(
+            f"the body is not JSON: {problem.msg} at line {problem.lineno}, column {problem.colno}"
+        ) from None
+    except (RecursionError, ValueError) as problem:
+        raise bad(f"the body is not JSON that can be read: {problem}") from None
+    if not isinstance(found, dict):
+        raise bad(f"the body must be a JSON object, not {kind(found)}")
+    return found
+
+
+def text_of(value: object, name: str) -> str:
+    """`value` as text that the model can read. Raises Refused naming what is wrong with it."""
+    if not isinstance(value, str):
+        raise bad(f"`{name}` must be text, not {kind(value)}", name)
+    if len(value) > MAX_TEXT:
+        raise Refused(
+            413, "too_long", f"`{name}` has {len(value)} characters; at most {MAX_TEXT} are read", param=name
+        )
+    if "\x00" in value:
+        raise bad(f"`{name}` has a null character at position {value.index(chr(0))}; remove it", name)
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as problem:
+        raise bad(
+            f"`{name}` has half a surrogate pair at position {problem.start}; send whole characters", name
+        ) from None
+    return value
+
+
+def flag(body: Mapping[str, Any], name: str) -> bool:
+    """A true or false of the body; absent or null is false."""
+    value = body.get(name)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise bad(f"`{name}` must be true or false, not {kind(value)}", name)
+    return value
+
+
+def kind(value: object) -> str:
+    """What JSON calls a value."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, (int, float)):
+        return "a number"
+    return "text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
