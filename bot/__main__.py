@@ -1,0 +1,134 @@
+"""The command line. Nothing else knows Slack, the web and the engine at once."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot import logs
+from bot.options import FAILED, OVERRIDES, USAGE, parse
+from config.settings import Settings, load
+
+if TYPE_CHECKING:
+    from bot.engine import Engine
+
+# What a command needs is imported by the command: torch alone takes longer than most of them run.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. What people can mend is told in one line, without a stack trace."""
+    options = parse(arguments)
+    try:
+        settings = load(**{name: getattr(options, name, None) for name in OVERRIDES})
+        logs.set_up(settings.log_level if options.command == "run" else "ERROR", hidden=settings.secrets)
+        return COMMANDS[options.command](options, settings) or 0
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return FAILED
+    except ModuleNotFoundError as problem:
+        return _say(f"{problem.name} is not installed: run `make setup`", FAILED)
+    except Exception as problem:
+        # The project's own exceptions are sentences for people.
+        if type(problem).__module__.partition(".")[0] not in ("bot", "config", "handlers"):
+            raise
+        return _say(str(problem), USAGE if isinstance(problem, ValueError) else FAILED)
+
+
+def _say(problem: str, code: int) -> int:
+    print(f"bot: {problem}", file=sys.stderr)
+    return code
+
+
+def _run(_: argparse.Namespace, settings: Settings) -> None:
+    from bot.metrics import watch_queue
+    from bot.running import Connection, run
+    from bot.services import Services
+    from handlers import build_app
+    from handlers.connection import SlackConnection
+
+    def connect(services: Services) -> Connection:
+        app = build_app(services)
+        watch_queue("slack", lambda: app.slack.inbox.waiting)
+        return SlackConnection(app, services.settings)
+
+    asyncio.run(run(settings, connect))
+
+
+def _emotion(options: argparse.Namespace, settings: Settings) -> None:
+    from bot import terminal
+    from bot.emotion import Emotions
+    from bot.roles import load_roles
+
+    terminal.check_options(options)
+    roles = load_roles()
+    terminal.role_named(roles, options.role, classifies=True)
+
+    async def work() -> None:
+        async with _engine(settings) as (engine, directory):
+            await terminal.emotion(Emotions(engine, roles, directory), options)
+
+    asyncio.run(work())
+
+
+def _chat(options: argparse.Namespace, settings: Settings) -> None:
+    from bot import terminal
+    from bot.conversation import Conversations
+    from bot.roles import load_roles
+    from bot.storage import Storage
+
+    roles = load_roles()
+    terminal.role_named(roles, options.role, classifies=False)
+
+    async def work() -> None:
+        async with _engine(settings) as (engine, _):
+            storage = await Storage.open(settings.database_url)
+            try:
+                await terminal.converse(
+                    Conversations(engine, roles, storage, settings), options.text, role=options.role
+                )
+            finally:
+                await storage.close()
+
+    asyncio.run(work())
+
+
+@asynccontextmanager
+async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, Path | None]]:
+    from bot.loading import load_engine
+
+    engine, directory = load_engine(settings)
+    try:
+        yield engine, directory
+    finally:
+        await engine.close()
+
+
+def _manifest(options: argparse.Namespace, _: Settings) -> None:
+    from handlers.manifest import create_app_url, manifest_json
+
+    print(create_app_url() if options.url else manifest_json())
+
+
+def _feedback(options: argparse.Namespace, settings: Settings) -> None:
+    from bot.terminal import print_feedback
+
+    asyncio.run(print_feedback(settings, as_json=options.json))
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, Settings], int | None]] = {
+    "run": _run,
+    "emotion": _emotion,
+    "chat": _chat,
+    "manifest": _manifest,
+    "feedback": _feedback,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The command line's commands and options; what they do is in `bot.__main__`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from config.settings import PRECISIONS
+
+OVERRIDES = ("model_dir", "host", "port", "precision", "threads")
+USAGE, FAILED = 2, 1  # exit codes
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options in `arguments`; without a command it is `run`. Exits with 2 for what it does not know."""
+    found = _parser().parse_args(arguments)
+    found.command = found.command or "run"
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    # SUPPRESS keeps a command's defaults from overwriting what was given in front of it.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    common.add_argument(
+        "--model-dir", "--model_dir", type=Path, metavar="DIR", help="the model's directory (MODEL_DIR)"
+    )
+    common.add_argument("--host", help="address to listen on; other than 127.0.0.1 needs API_TOKEN (HOST)")
+    common.add_argument("--port", type=int, help="port of the page and API (PORT)")
+    common.add_argument("--precision", choices=PRECISIONS, help="of the weights (PRECISION)")
+    common.add_argument("--threads", type=int, help="for the model; 0 takes one a core (THREADS)")
+    parser = argparse.ArgumentParser(
+        prog="python -m bot",
+        parents=[common],
+        allow_abbrev=False,
+        description="One small language model on a CPU serves a whole Slack team in several roles.",
+        epilog="Options override the environment and .env; .env.example explains every variable.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, parents=[common], help=text, description=text, allow_abbrev=False)
+
+    add("run", "start Slack (or the sandbox without tokens), the page and the API; the default")
+    fetch = add("fetch", "put a model under models/")
+    fetch.add_argument("name", nargs="?", metavar="NAME", help="qwen1.5-0.5b-chat or starter")
+    prepare = add("prepare", "write the quantised weights beside a model, so that starting is fast")
+    prepare.add_argument("directory", nargs="?", type=Path, metavar="DIR")
+    _add_emotion(add("emotion", "classify a text, lines from standard input, or a CSV file"))
+    chat = add("chat", "a conversation in the terminal; with TEXT one answer")
+    chat.add_argument("text", nargs="?", metavar="TEXT")
+    chat.add_argument("--role", default="chat", metavar="NAME", help="any role that answers in words")
+    manifest = add("manifest", "print the Slack app manifest")
+    manifest.add_argument("--url", action="store_true", help="print the link that creates the app from it")
+    add("doctor", "check model, tokens, scopes, memory, threads and pitfalls of the platform")
+    bench = add("bench", "measure speed and memory on this machine")
+    bench.add_argument("--json", action="store_true", help="print one JSON object")
+    feedback = add("feedback", "print the thumbs up and down that people gave")
+    feedback.add_argument("--json", action="store_true", help="one JSON object a line")
+    calibrate = add("calibrate", "fit the emotion's confidence to labelled texts")
+    calibrate.add_argument("file", type=Path, metavar="FILE.csv", help="with the columns text and label")
+    return parser
+
+
+def _add_emotion(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("text", nargs="?", metavar="TEXT", help="the text; - reads lines from standard input")
+    what.add_argument("--csv", metavar="FILE", help="CSV with a column `text`; - is standard input")
+    parser.add_argument(
+        "--out", metavar="FILE", help="where the CSV goes with label and confidence; else standard output"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a text")
+    parser.add_argument("--strict", action="store_true", help="never 中性")
+    parser.add_argument("--explain", action="store_true", help="with the words that decided")
+    parser.add_argument("--role", default="emotion", metavar="NAME", help="any role that has labels")
