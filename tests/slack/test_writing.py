@@ -1,0 +1,142 @@
+"""How an answer appears: streamed, updated, split, stopped, and within Slack's limits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from slack_bench import Bench, actions, shown
+
+from bot.sandbox import Fault
+from handlers import writing
+
+BOT = "@All-in-One Bot"
+LONG = "\n\n".join(f"Paragraph {n}. " + "words and words " * 20 for n in range(24))
+
+
+def calls(bench: Bench, *methods: str) -> list[Any]:
+    """The Web API calls the bot made."""
+    return [call for call in bench.sandbox.context.calls if call.method in methods]
+
+
+async def test_it_streams_at_most_a_call_a_second(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "PERIOD", 1.0)
+    bench.engine.answers, bench.engine.pause = ["one two three four five six seven eight nine ten " * 2], 0.2
+    ts = await bench.sandbox.post("Ada", "general", f"{BOT} count")
+    box = bench.sandbox
+    partial = await box.wait_for(lambda: [m for m in box.messages("general", ts)[1:] if m["text"]], 5)
+    asked = calls(bench, "auth.test")[0].at
+    assert "one" in partial[0]["text"]
+    assert "stop_reply" in actions(partial[0])
+    (reply,) = await bench.replies("general", ts)
+    assert shown(reply).startswith("one two three")
+    assert "nine ten" in shown(reply)
+    made = calls(bench, "chat.startStream", "chat.appendStream", "chat.stopStream", "chat.update")
+    assert [call.method for call in made][0] == "chat.startStream"
+    gaps = [later.at - earlier.at for earlier, later in zip(made, made[1:], strict=False)]
+    assert min(gaps) > 0.95
+    assert made[0].at - asked < 5
+    assert {"try_again", "forget_thread", "judge_reply"} == set(actions(reply))
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_where_streams_are_refused_the_message_is_updated(bench: Bench, ended: bool) -> None:
+    if ended:  # Slack closes the stream in the middle
+        bench.sandbox.faults.answer("chat.appendStream", Fault(error="message_not_in_streaming_state"))
+    else:
+        bench.sandbox.faults.answer("chat.startStream", Fault(times=9, error="unknown_method"))
+    bench.engine.answers, bench.engine.pause = ["| a | b |\n|---|---|\n| 1 | 2 |\n\nand **so** on " * 6], 0.03
+    ts = await bench.sandbox.post("Ada", "general", f"{BOT} table")
+    (reply,) = await bench.replies("general", ts)
+    assert "a | b\n--+--\n1 | 2" in shown(reply)
+    assert shown(reply).count("and **so** on") == 6
+    assert len(bench.sandbox.messages("general", ts)) == 2
+    assert calls(bench, "chat.update")
+
+
+async def test_a_long_answer_is_several_whole_messages(bench: Bench) -> None:
+    bench.engine.answers = [LONG]
+    ts = await bench.sandbox.post("Ada", "general", f"{BOT} long")
+    replies = await bench.replies("general", ts, 3)
+    await bench.idle()
+    replies = await bench.replies("general", ts, 3)
+    text = "\n\n".join("\n".join(b["text"] for b in m["blocks"] if b["type"] == "markdown") for m in replies)
+    assert [p.strip() for p in text.split("\n\n")] == [p.strip() for p in LONG.split("\n\n")]
+    assert all(shown(m).startswith("Paragraph") for m in replies)
+    assert [bool(actions(m)) for m in replies] == [False] * (len(replies) - 1) + [True]
+
+
+async def test_nobody_is_pinged_and_nothing_unfurls(bench: Bench) -> None:
+    bench.engine.answers = ["Hey <!channel> <@U0BO000001> @here <!subteam^S1|@all> https://example.com/x"]
+    ts = await bench.sandbox.post("Ada", "general", f"{BOT} ping")
+    (reply,) = await bench.replies("general", ts)
+    everything = str([reply["text"], reply["blocks"]])
+    assert not any(ping in everything for ping in ("<!", "<@", "@here", "@all", "@channel"))
+    assert all(call.arguments.get("unfurl_links") is False for call in calls(bench, "chat.postMessage"))
+
+
+async def test_stop_again_and_forget_look_at_who_presses(bench: Bench) -> None:
+    box, engine = bench.sandbox, bench.engine
+    engine.answers, engine.gate = ["The beginning of a very long answer"], asyncio.Event()
+    ts = await box.post("Ada", "general", f"{BOT} go")
+    (partial,) = await box.wait_for(lambda: [m for m in box.messages("general", ts)[1:] if m["text"]], 20)
+    await box.press("Bo", "general", partial["ts"], "stop_reply")
+    await box.wait_for(lambda: box.ephemerals("Bo", "general"), 20)
+    assert "Only Ada, who asked" in box.ephemerals("Bo", "general")[0]["text"]
+    await box.press("Ada", "general", partial["ts"], "stop_reply")
+    (reply,) = await bench.replies("general", ts)
+    assert "The beg" in shown(reply)
+    assert "Stopped." in shown(reply)
+    engine.gate, engine.answers = None, ["Another answer"]
+    await box.press("Bo", "general", reply["ts"], "try_again")
+    await box.press("Ada", "general", reply["ts"], "try_again")
+    await box.wait_for(lambda: "Another answer" in shown(box.messages("general", ts)[1]), 20)
+    await bench.idle()
+    (reply,) = await bench.replies("general", ts)
+    assert len(engine.prompts) == 2
+    assert [m.content for m in engine.prompts[1].messages[1:]] == ["go"]
+    await box.press("Bo", "general", reply["ts"], "judge_reply", reply["blocks"][1]["elements"][0]["negative_button"]["value"])
+    await box.wait_for(lambda: len(box.ephemerals("Bo", "general")) == 3, 20)
+    (given,) = await bench.services.storage.feedback()
+    assert (given.verdict, given.question, given.answer) == (-1, "go", "Another answer")
+    await box.press("Bo", "general", reply["ts"], "forget_thread")
+    await box.press("Ada", "general", reply["ts"], "forget_thread")
+    await box.wait_for(lambda: any("Forgotten" in m["text"] for m in box.ephemerals("Ada", "general")), 20)
+    await box.post("Ada", "general", "and now?", ts)
+    await bench.replies("general", ts, 2)
+    assert [m.content for m in engine.prompts[2].messages[1:]] == ["and now?"]
+
+
+async def test_a_broken_engine_gets_an_apology(bench: Bench) -> None:
+    bench.engine.fails = True
+    ts = await bench.sandbox.post("小林", "general", f"{BOT} 你好")
+    (reply,) = await bench.replies("general", ts)
+    assert "抱歉" in shown(reply)
+
+
+async def test_when_busy_it_says_the_place_in_the_queue(bench: Bench) -> None:
+    box, engine = bench.sandbox, bench.engine
+    engine.gate = asyncio.Event()
+    asked = [await box.post("Ada", "general", f"{BOT} question {n}") for n in range(6)]
+    places = await box.wait_for(
+        lambda: (found := sorted(s for s, _ in box.workspace.statuses.values() if "place" in s))[1:] and found, 20
+    )
+    assert places == ["is busy: place 1 in the queue", "is busy: place 2 in the queue"]
+    engine.gate.set()
+    for number, ts in enumerate(asked):
+        (reply,) = await bench.replies("general", ts)
+        assert f"question {number}" in shown(reply)
+
+
+async def test_acknowledged_while_replies_run(bench: Bench) -> None:
+    box, engine = bench.sandbox, bench.engine
+    engine.pause = 0.01
+    engine.answers = ["word " * 200] * 4
+    for number in range(4):
+        await box.post("Ada", "general", f"{BOT} long {number}")
+    for number in range(40):
+        await box.command("Bo", "general", "/emotion", f"fine {number}")
+    await box.wait_for(lambda: len(box.ephemerals("Bo", "general")) == 40, 30)
+    times = sorted(box.sockets.ack_times) if hasattr(box.sockets, "ack_times") else [0.0]
+    assert times[int(len(times) * 0.99) - 1] < 0.5
