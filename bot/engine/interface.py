@@ -57,7 +57,7 @@ class Prompt:
 class Sampling:
     """How text is drawn from the logits. None takes the model's own `generation_config.json`.
 
-    temperature 0 is greedy. `stop` strings end the answer and are not part of it. A seed makes an
+    temperature 0 is greedy, any other draws. `stop` strings end the answer and are not part of it. A seed makes an
     answer repeatable.
     """
 
@@ -89,10 +89,14 @@ class Engine(Protocol):
         """How many tokens prompt and answer may have together."""
         ...
 
-    async def score(self, prompt: Prompt, labels: Sequence[str]) -> list[float]:
+    async def score(self, prompt: Prompt, labels: Sequence[str], *, relative: bool = False) -> list[float]:
         """The log-probability of each label as the whole answer's beginning, in the order given.
 
         A label of several tokens has the sum of its tokens' log-probabilities. Nothing is generated.
+        relative: the caller only compares the labels of this one call: every score may be off by the
+            same constant, and the arithmetic may be 8-bit. Then only the labels' own rows of the
+            head are computed, which is much faster where each label is one token; a softmax over the
+            scores is the same as without it.
         """
         ...
 
