@@ -1,0 +1,62 @@
+"""Keys and values of one sequence of tokens, for every layer."""
+
+from __future__ import annotations
+
+import torch
+
+from bot.engine.shape import Shape
+
+_SMALLEST = 64
+
+
+class KVCache:
+    """What attention needs of one token sequence. Copied by `fork`, never shared: sequences cannot mix.
+
+    states: [layers, 2 * kv_heads, capacity, head_dim]; of each layer the keys' heads come first,
+        then the values'. Rows from `len(self)` on are room, without meaning.
+    """
+
+    def __init__(self, shape: Shape, dtype: torch.dtype = torch.float32, room: int = 0) -> None:
+        self.tokens: list[int] = []
+        self.states = torch.empty(
+            shape.layers, 2 * shape.kv_heads, max(room, _SMALLEST), shape.head_dim, dtype=dtype
+        )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def capacity(self) -> int:
+        """How many tokens fit before the memory must grow."""
+        return int(self.states.shape[2])
+
+    @property
+    def nbytes(self) -> int:
+        return self.states.nbytes
+
+    def reserve(self, length: int) -> None:
+        """Make room for `length` tokens in all, at least doubling what there was."""
+        if length > self.capacity:
+            self.states = _copy(self.states, len(self), max(length, 2 * self.capacity))
+
+    def fork(self, length: int, room: int = 0) -> KVCache:
+        """A copy of the first `length` tokens, with room for `room` more."""
+        if not 0 <= length <= len(self):
+            raise ValueError(f"cannot fork {length} tokens of {len(self)}")
+        copy = object.__new__(KVCache)
+        copy.tokens = self.tokens[:length]
+        copy.states = _copy(self.states, length, max(length + room, _SMALLEST))
+        return copy
+
+    def truncate(self, length: int) -> None:
+        """Forget all but the first `length` tokens; the memory stays as room."""
+        if not 0 <= length <= len(self):
+            raise ValueError(f"cannot truncate {len(self)} tokens to {length}")
+        del self.tokens[length:]
+
+
+def _copy(states: torch.Tensor, length: int, capacity: int) -> torch.Tensor:
+    layers, heads, _, width = states.shape
+    grown = states.new_empty(layers, heads, capacity, width)
+    grown[:, :, :length] = states[:, :, :length]
+    return grown
