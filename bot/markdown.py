@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import nh3
 from markdown_it import MarkdownIt
 
@@ -17,7 +15,6 @@ _TAGS = {
 }
 
 
-@lru_cache(maxsize=256)
 def render(text: str) -> str:
     """Safe HTML for Markdown: known tags only, links only to the web and to mail, no pictures."""
     return nh3.clean(

@@ -31,6 +31,7 @@ def build_web(services: Services | Opening, ready: Callable[[], dict[str, bool]]
             guard.check_origin(settings),
             guard.limit_rate(settings),
             guard.check_token(settings),
+            guard.limit_running(settings),
         ],
     )
     app[CONTEXT] = Context(opening, ready)

@@ -63,6 +63,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = request_id.get() or ""
+    response.headers["Server"] = "bot"
 
 
 def check_origin(settings: Settings) -> Any:
@@ -96,7 +97,30 @@ def check_origin(settings: Settings) -> Any:
         # A proxy in front may speak https; the scheme is its business, the name must be the same.
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             raise Refused(403, "wrong_origin", "pages of other sites may not use this server")
+        # Where a browser leaves the Origin out it still tells whose page asks.
+        if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.path.startswith(PROTECTED):
+            raise Refused(403, "wrong_origin", "pages of other sites may not use this server")
         return await handler(request)
+
+    return check
+
+
+def limit_running(settings: Settings) -> Any:
+    """Middleware that answers at most MAX_QUEUE requests of the API at once, whatever they wait for."""
+    running = 0
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal running
+        if request.method != "POST":
+            return await handler(request)
+        if running >= settings.max_queue:
+            raise Refused(503, "busy", "too many requests are being answered; try again", retry_after=2)
+        running += 1
+        try:
+            return await handler(request)
+        finally:
+            running -= 1
 
     return check
 

@@ -28,6 +28,7 @@ from bot.web.reading import flag, kind, read_object, text_of
 _KEYS = ("text", "mode", "thread", "strict", "explain")
 _THREAD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BOTH = ("emotion", "chat")
+RENDER_SECONDS = 0.1  # between two renderings of a reply that is still being written
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ async def infer(request: web.Request) -> web.StreamResponse:
     """Answer as one JSON object, or with `Accept: text/event-stream` as it comes into being.
 
     The events are `emotion` (the object's emotion part and the line to show), `piece` (more of the
-    reply), `done` (the whole object, and the reply as safe HTML) and `error`.
+    reply, now and then with all of it so far as safe HTML), `done` (the whole object, and the reply
+    as safe HTML) and `error`.
     """
     services = request.app[CONTEXT].services
     asked = read_request(await read_object(request), services.roles)
@@ -153,13 +155,17 @@ async def _reply(
     result.thread = asked.thread or secrets.token_urlsafe(12)
     # The prefix keeps what comes over HTTP out of Slack's threads.
     pieces: list[str] = []
+    rendered = 0.0
     stream = services.conversations.reply(f"web:{result.thread}", asked.text, role=role)
     async with aclosing(stream) as answer:  # type: ignore[type-var]  # it is a generator
         async for piece in answer:
             watched.spoke()
             pieces.append(piece)
             if events is not None:
-                await events.send({"text": piece}, "piece")
+                more: dict[str, str] = {"text": piece}
+                if time.perf_counter() - rendered > RENDER_SECONDS:
+                    rendered, more["html"] = time.perf_counter(), render("".join(pieces))
+                await events.send(more, "piece")
     result.reply = "".join(pieces).strip()
     watched.tokens(completion=count_text(services.engine, result.reply))
 

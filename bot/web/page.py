@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bot.web.words import language_of, words
 
 DIRECTORY = Path(__file__).parent / "page"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_PAGE = Environment(loader=FileSystemLoader(DIRECTORY), autoescape=True).get_template("index.html")
+_PAGE = Environment(
+    loader=FileSystemLoader(DIRECTORY), autoescape=True, undefined=StrictUndefined
+).get_template("index.html")
 
 
 async def show(request: web.Request) -> web.Response:

@@ -50,8 +50,28 @@ WORDS: dict[str, tuple[str, str]] = {
     "thinking": ("Thinking…", "思考中……"),
     "stopped": ("Stopped.", "已停止。"),
     "nothing": ("The model had nothing to say. Ask in other words.", "模型没有回答，换个说法试试。"),
-    "keys": ("Enter sends, Shift+Enter begins a new line", "回车发送，Shift+回车换行"),
+    "keys_note": (
+        "Enter sends, Shift+Enter begins a new line, Escape stops an answer",
+        "回车发送，Shift+回车换行，Esc 停止回答",
+    ),
     "failed": ("That did not work: {message}", "没有成功：{message}"),
+    "failed_busy": (
+        "Many people are asking right now. Try again in a moment.",
+        "现在提问的人很多，请稍后再试。",
+    ),
+    "failed_rate_limited": (
+        "That was a lot of requests in a short time. Wait a moment.",
+        "短时间内请求太多，请稍等片刻。",
+    ),
+    "failed_loading": (
+        "The model is still loading. Try again in a few seconds.",
+        "模型还在加载，请过几秒再试。",
+    ),
+    "failed_engine_failed": (
+        "The model could not answer this. Try again.",
+        "模型没能回答，请再试一次。",
+    ),
+    "failed_too_long": ("This text is too long. Please shorten it.", "文本太长了，请缩短后再试。"),
     "lost": ("The connection to the server was lost. Try again.", "与服务器的连接中断了，请重试。"),
     "token_title": ("Access token", "访问令牌"),
     "token_lead": (

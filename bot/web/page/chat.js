@@ -4,6 +4,7 @@ import { element, say } from "./words.js";
 
 const log = document.querySelector("#log");
 const stop = document.querySelector("#chat-stop");
+const sending = document.querySelector("#chat-form .primary");
 const TAG = "#CHAT#";
 let thread = null;
 let running = null;
@@ -15,12 +16,12 @@ export function busy() {
 export async function send(text) {
   add(element("div", "said you", text), say("you"));
   const message = element("div", "said bot");
-  const stream = element("div", "stream");
+  const stream = element("div", "stream rendered");
   const wait = element("p", "wait", say("thinking"));
   message.append(wait);
   add(message, say("bot"));
   running = new AbortController();
-  stop.hidden = false;
+  working(true);
   const body = { text: TAG + text };
   if (thread) body.thread = thread;
   const mine = running;
@@ -28,8 +29,9 @@ export async function send(text) {
     for await (const [event, data] of infer(body, mine.signal)) {
       if (event === "piece") {
         if (wait.isConnected) wait.replaceWith(stream);
+        if (data.html === undefined) continue; // comes with one of the next pieces
         const below = atEnd();
-        stream.append(data.text);
+        stream.innerHTML = data.html;
         if (below) toEnd();
       } else if (event === "done") {
         if (running === mine) thread = data.thread;
@@ -39,24 +41,31 @@ export async function send(text) {
   } catch (problem) {
     const aborted = problem.name === "AbortError";
     wait.remove();
-    stream.className = "stopped";
+    stream.className = "rendered";
     message.append(element("p", aborted ? "aside" : "wrong", aborted ? say("stopped") : problem.message));
   } finally {
     if (running === mine) {
       running = null;
-      stop.hidden = true;
+      working(false);
     }
     toEnd();
   }
 }
 
-/** The finished reply. The HTML was made safe by the server and goes through no other way into the page. */
+/** The finished reply. HTML comes into the page here and above alone; the server made it safe. */
 function show(message, html) {
   const rendered = element("div", "rendered");
   rendered.innerHTML = html;
   if (!rendered.textContent.trim()) rendered.replaceChildren(element("p", "wait", say("nothing")));
   for (const link of rendered.querySelectorAll("a")) link.target = "_blank";
   message.replaceChildren(rendered);
+}
+
+/** Show whether an answer is on its way; a screen reader waits with the log until it is whole. */
+function working(yes) {
+  stop.hidden = !yes;
+  sending.disabled = yes;
+  log.setAttribute("aria-busy", String(yes));
 }
 
 function add(node, speaker) {
@@ -74,11 +83,14 @@ function toEnd() {
 }
 
 stop.addEventListener("click", () => running?.abort());
+document.querySelector("#chat").addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !event.isComposing) running?.abort();
+});
 
 document.querySelector("#chat-new").addEventListener("click", () => {
   running?.abort();
   running = null;
-  stop.hidden = true;
+  working(false);
   thread = null;
   log.replaceChildren();
   document.querySelector("#chat .examples").hidden = false;

@@ -1,5 +1,5 @@
 // Talking to the bot: the token, the streamed answer, and what went wrong in words.
-import { say } from "./words.js";
+import { has, say } from "./words.js";
 
 const KEY = "token";
 
@@ -20,12 +20,17 @@ export async function* infer(body, signal) {
       const fields = Object.fromEntries(held.slice(0, end).split("\n").map((line) => line.split(/: (.*)/s)));
       held = held.slice(end + 2);
       const data = JSON.parse(fields.data);
-      if (fields.event === "error") throw new Failed(say("failed", { message: data.error.message }));
+      if (fields.event === "error") throw new Failed(told(data.error));
       finished ||= fields.event === "done";
       yield [fields.event, data];
     }
   }
   if (!finished) throw new Failed(say("lost"));
+}
+
+/** What went wrong in the page's language where it has words for it, else as the server says it. */
+function told({ code, message }) {
+  return has(`failed_${code}`) ? say(`failed_${code}`) : say("failed", { message });
 }
 
 async function post(body, signal) {
@@ -41,9 +46,9 @@ async function post(body, signal) {
       throw problem.name === "AbortError" ? problem : new Failed(say("lost"));
     }
     if (answer.ok) return answer;
-    const told = await answer.json().catch(() => ({}));
-    const message = told.error?.message ?? `HTTP ${answer.status}`;
-    if (answer.status !== 401 || !(await askToken(refused))) throw new Failed(say("failed", { message }));
+    const { error } = await answer.json().catch(() => ({}));
+    const reason = error ?? { message: `HTTP ${answer.status}` };
+    if (answer.status !== 401 || !(await askToken(refused))) throw new Failed(told(reason));
     refused = true;
   }
 }
