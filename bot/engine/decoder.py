@@ -17,10 +17,16 @@ from bot.engine.weights import Checkpoint
 
 @dataclass
 class Chunk:
-    """Some next tokens of one sequence. `cache` holds the tokens before them; `forward` appends to it."""
+    """Some next tokens of one sequence. `cache` holds the tokens before them; `forward` appends to it.
+
+    depths, visible: for continuations that branch (a TokenTree): each token's place after the cache,
+        and which of the chunk's own tokens it sees, bool [n, n]. The caller truncates the cache then.
+    """
 
     tokens: list[int]
     cache: KVCache
+    depths: list[int] | None = None
+    visible: torch.Tensor | None = None
 
 
 @dataclass
@@ -68,9 +74,7 @@ class Decoder:
         starts = [len(chunk.cache) for chunk in chunks]
         for chunk, start, length in zip(chunks, starts, lengths, strict=True):
             chunk.cache.reserve(start + length)
-        positions = torch.cat(
-            [torch.arange(start, start + n) for start, n in zip(starts, lengths, strict=True)]
-        )
+        positions = torch.cat([_positions(chunk, start) for chunk, start in zip(chunks, starts, strict=True)])
         rotations = self._rotation(max(s + n for s, n in zip(starts, lengths, strict=True)))[positions]
         x = self._embedding[torch.tensor([t for chunk in chunks for t in chunk.tokens])].float()
         for number, layer in enumerate(self._layers):
@@ -118,7 +122,9 @@ class Decoder:
             cached = chunk.cache.states[number]
             cached[:, start : start + n] = states[at : at + n, heads:].transpose(0, 1)
             mask = None
-            if n > 1:
+            if chunk.visible is not None:
+                mask = torch.cat((torch.ones(n, start, dtype=torch.bool), chunk.visible), 1)
+            elif n > 1:
                 mask = torch.arange(start + n) <= torch.arange(start, start + n)[:, None]
             found = F.scaled_dot_product_attention(
                 states[at : at + n, :heads].transpose(0, 1)[None],
@@ -141,6 +147,12 @@ class Decoder:
             angles = torch.outer(torch.arange(2 * length).float(), frequencies)
             self._rotations = torch.polar(torch.ones_like(angles), angles)
         return self._rotations
+
+
+def _positions(chunk: Chunk, start: int) -> torch.Tensor:
+    if chunk.depths is None:
+        return torch.arange(start, start + len(chunk.tokens))
+    return torch.tensor(chunk.depths) + start
 
 
 def open_decoder(directory: Path, precision: str, threads: int = 0) -> Decoder:
