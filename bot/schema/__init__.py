@@ -1,5 +1,5 @@
 """The tables of the database, and under `versions` the steps that bring an older one up to date."""
 
-from bot.schema.tables import Base, FeedbackRow, RequestRow, SettingsRow, ThreadRow, TurnRow
+from bot.schema.tables import Base, FeedbackRow, MarkRow, RequestRow, SettingsRow, ThreadRow, TurnRow
 
-__all__ = ["Base", "FeedbackRow", "RequestRow", "SettingsRow", "ThreadRow", "TurnRow"]
+__all__ = ["Base", "FeedbackRow", "MarkRow", "RequestRow", "SettingsRow", "ThreadRow", "TurnRow"]

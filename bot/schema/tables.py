@@ -88,3 +88,12 @@ class SettingsRow(Base):
     language: Mapped[str | None] = mapped_column(String(8))
     neutral: Mapped[bool | None] = mapped_column(Boolean)
     follow: Mapped[bool | None] = mapped_column(Boolean)
+
+
+class MarkRow(Base):
+    """The time of something that outlives the process, such as the last word heard from Slack."""
+
+    __tablename__ = "marks"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    at: Mapped[float] = mapped_column(Float(53))

@@ -1,0 +1,199 @@
+"""The connection to the database: opened, upgraded, and honest about its own state."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bot import schema
+from bot.schema import MarkRow
+
+BUSY_SECONDS = 8  # another process may hold SQLite's lock this long
+
+_Opened = TypeVar("_Opened", bound="Database")
+
+
+class StorageError(RuntimeError):
+    """The database cannot be used; the message says which one, why, and the mend."""
+
+
+class Database:
+    """One open database. `problem` says why the last write failed; None while writes succeed."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._on_sqlite = engine.dialect.name == "sqlite"
+        self._insert = (sqlite if self._on_sqlite else postgresql).insert  # both know ON CONFLICT
+        self.problem: str | None = None
+        # SQLite has one writer at a time: waiting here is fair, waiting in SQLite is a lottery.
+        self._turn = asyncio.Lock() if self._on_sqlite else contextlib.nullcontext()
+
+    @classmethod
+    async def open(cls: type[_Opened], database_url: str) -> _Opened:
+        """The database at `database_url`, created where missing and brought up to date.
+
+        Raises StorageError for a URL, file or server that cannot be used.
+        """
+        engine = _create_engine(database_url)
+        shown = make_url(database_url).render_as_string(hide_password=True)
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(_examine)
+                await connection.run_sync(_upgrade)
+            opened = cls(engine)
+            await opened.check()
+        except CommandError as problem:
+            await engine.dispose()
+            raise StorageError(
+                f"{shown} was written by a newer version of this bot: {problem}; "
+                "start that version, or set DATABASE_URL to another database"
+            ) from None
+        except (SQLAlchemyError, OSError, StorageError) as problem:
+            await engine.dispose()
+            raise StorageError(f"{shown} cannot be used: {_reason(problem)}") from None
+        return opened
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+    async def check(self) -> None:
+        """Raise StorageError unless the database takes writes: something is really written."""
+        await self.mark("checked", time.time())
+
+    async def mark(self, name: str, at: float) -> None:
+        """Note the time of something that may not be lost with the process."""
+        change = self._insert(MarkRow).values(name=name, at=at)
+        change = change.on_conflict_do_update(index_elements=["name"], set_={"at": at})
+        async with self._write() as connection:
+            await connection.execute(change)
+
+    @contextlib.asynccontextmanager
+    async def _write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that writes. Raises StorageError where it fails; then nothing was written."""
+        try:
+            async with self._turn, self._engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as problem:
+            self.problem = _reason(problem)
+            raise StorageError(f"the database does not take writes: {self.problem}") from None
+        self.problem = None
+
+    @contextlib.asynccontextmanager
+    async def _read(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that reads. Raises StorageError where it fails."""
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as problem:
+            self.problem = _reason(problem)
+            raise StorageError(f"the database cannot be read: {self.problem}") from None
+
+    async def _scrub(self) -> None:
+        """Leave no bytes of what was deleted: neither in SQLite's log nor as free pages of its file."""
+        if not self._on_sqlite:
+            return
+        with contextlib.suppress(
+            SQLAlchemyError, OSError
+        ):  # what was deleted is deleted; the next one scrubs
+            async with self._turn, self._engine.connect() as opened:
+                connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
+                (await connection.exec_driver_sql("PRAGMA incremental_vacuum")).all()
+                (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).all()
+
+
+def sqlite_path(database_url: str) -> Path | None:
+    """The file of an SQLite database; None for one in memory or on a server. Raises StorageError."""
+    url = _parse(database_url)
+    if not url.drivername.startswith("sqlite") or not url.database or url.database == ":memory:":
+        return None
+    return Path(url.database)
+
+
+def _parse(database_url: str) -> Any:
+    try:
+        return make_url(database_url)
+    except ArgumentError:
+        raise StorageError(
+            "DATABASE_URL is not a database address: sqlite+aiosqlite:///data/bot.sqlite3 is one"
+        ) from None
+
+
+def _create_engine(database_url: str) -> AsyncEngine:
+    url = _parse(database_url)
+    if url.drivername == "postgresql+asyncpg":
+        return create_async_engine(url, pool_pre_ping=True, hide_parameters=True)  # errors tell no messages
+    if url.drivername != "sqlite+aiosqlite":
+        raise StorageError(
+            f"DATABASE_URL must begin with sqlite+aiosqlite:// or postgresql+asyncpg://, not {url.drivername}"
+        )
+    if url.database and url.database != ":memory:":
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise StorageError(f"{url.database}: its directory cannot be made: {problem.strerror}") from None
+    engine = create_async_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts for a new file only
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged request survives a power cut
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        cursor.execute("PRAGMA secure_delete=ON")  # what was deleted leaves no bytes in the file
+        cursor.close()
+
+    return engine
+
+
+def _examine(connection: Connection) -> None:
+    """Look through an SQLite file for damage before it is written to."""
+    if connection.dialect.name != "sqlite":
+        return
+    found = [row[0] for row in connection.exec_driver_sql("PRAGMA quick_check(1)").all()]
+    if found != ["ok"]:
+        raise StorageError(f"database disk image is malformed ({found[0]})")
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+_MENDS = {
+    "locked": "another process is holding it; stop that one",
+    "readonly": "give this user the right to write the file and its directory",
+    "full": "make room on the disk",
+    "malformed": "put a backup in its place (`python -m bot backup` makes them)",
+    "not a database": "put a backup in its place, or set DATABASE_URL to another file",
+    "unable to open": "check DATABASE_URL and the owner of the file and its directory",
+}
+
+
+def _reason(problem: BaseException) -> str:
+    """Why it failed, with the mend where the words tell it."""
+    text = str(getattr(problem, "orig", None) or problem).strip() or type(problem).__name__
+    if isinstance(getattr(problem, "orig", None), sqlite3.OperationalError) and "disk I/O" in text:
+        return f"{text}; check the disk"
+    if "the database does not take writes: " in text:
+        return text.partition("the database does not take writes: ")[2]
+    mend = next((mend for sign, mend in _MENDS.items() if sign in text), "check DATABASE_URL and the server")
+    return f"{text}; {mend}"

@@ -1,0 +1,69 @@
+"""Feedback, settings, and what people may have deleted."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select, update
+
+from bot.schema import FeedbackRow, RequestRow, SettingsRow, ThreadRow, TurnRow
+from bot.storage.database import Database
+from bot.storage.records import Feedback, UserSettings
+from bot.storage.requests import UNFINISHED
+
+
+class People(Database):
+    """Queries on what belongs to a person."""
+
+    async def give_feedback(self, feedback: Feedback) -> None:
+        """Store a thumb; a person's later one on the same answer replaces the earlier."""
+        values = dict(vars(feedback))
+        change = self._insert(FeedbackRow).values(values)
+        change = change.on_conflict_do_update(
+            index_elements=["thread", "answer_ts", "user"],
+            set_={"verdict": feedback.verdict, "at": feedback.at},
+        )
+        async with self._write() as connection:
+            await connection.execute(change)
+
+    async def feedback(self) -> list[Feedback]:
+        """All feedback, oldest first."""
+        async with self._read() as connection:
+            rows = (await connection.execute(select(FeedbackRow).order_by(FeedbackRow.id))).all()
+        return [Feedback(r.thread, r.answer_ts, r.user, r.verdict, r.question, r.answer, r.at) for r in rows]
+
+    async def settings(self, user: str) -> UserSettings:
+        """A person's choices."""
+        async with self._read() as connection:
+            row = (await connection.execute(select(SettingsRow).where(SettingsRow.user == user))).first()
+        return UserSettings() if row is None else UserSettings(row.language, row.neutral, row.follow)
+
+    async def save_settings(self, user: str, settings: UserSettings) -> None:
+        """Store a person's choices."""
+        values = dict(vars(settings))
+        change = self._insert(SettingsRow).values(user=user, **values)
+        change = change.on_conflict_do_update(index_elements=["user"], set_=values)
+        async with self._write() as connection:
+            await connection.execute(change)
+
+    async def delete_user(self, user: str) -> list[str]:
+        """Delete what a person said, was answered, asked, judged and chose. The threads they were in."""
+        mine = select(TurnRow.thread, TurnRow.ts, TurnRow.text).where(TurnRow.author_id == user)
+        async with self._write() as connection:
+            said = (await connection.execute(mine)).all()
+            for row in said:
+                quoted = update(FeedbackRow).where(
+                    FeedbackRow.thread == row.thread, FeedbackRow.question == row.text
+                )
+                await connection.execute(quoted.values(question=None, answer=None))
+                if row.ts is not None:  # the answer quotes the question
+                    await connection.execute(
+                        delete(TurnRow).where(TurnRow.thread == row.thread, TurnRow.ts == row.ts)
+                    )
+            await connection.execute(delete(TurnRow).where(TurnRow.author_id == user))
+            await connection.execute(delete(FeedbackRow).where(FeedbackRow.user == user))
+            await connection.execute(delete(SettingsRow).where(SettingsRow.user == user))
+            await connection.execute(update(ThreadRow).where(ThreadRow.owner == user).values(owner=None))
+            await connection.execute(
+                delete(RequestRow).where(RequestRow.user == user, RequestRow.state.not_in(UNFINISHED))
+            )
+        await self._scrub()
+        return sorted({row.thread for row in said})
