@@ -11,7 +11,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot.inbox import Job
 from bot.storage import Feedback, Request
 from handlers import blocks
-from handlers.answering import Ask
+from handlers.ask import Ask
 from handlers.asking import take
 from handlers.context import Slack, user_key
 from handlers.emotions import classify
@@ -24,16 +24,12 @@ from handlers.reading import answer_text
 def register(app: AsyncApp, slack: Slack) -> None:
     """Listen for the buttons."""
 
-    async def why(job: Job) -> None:
-        await _explain(slack, job)
-
     async def share(job: Job) -> None:
         await _share(slack, job)
 
     async def forget(job: Job) -> None:
         await _forget(slack, job)
 
-    slack.inbox.register("why", why, quick=True)
     slack.inbox.register("share", share, quick=True)
     slack.inbox.register("forget", forget)
 
@@ -71,13 +67,6 @@ def register(app: AsyncApp, slack: Slack) -> None:
         if press is not None:
             await _judge(slack, press)
             await press.whisper("thanks")
-        await ack()
-
-    @app.action(blocks.WHY)
-    async def why_pressed(ack: AsyncAck, body: dict[str, Any]) -> None:
-        press = await _press(slack, body)
-        if press is not None and await press.by_asker():
-            await take(slack, press.as_request("why"), press.channel, press.user)
         await ack()
 
     @app.action(blocks.SHARE)
@@ -167,26 +156,6 @@ async def _judge(slack: Slack, press: _Press) -> None:
             at=time.time(),
         )
     )
-
-
-async def _explain(slack: Slack, job: Job) -> None:
-    """Show the asker which words decided, in place of the bare classification."""
-    asked = job.request.payload
-    words = await slack.words(asked["team"], asked["user"])
-    about = await slack.services.storage.request(asked["about"])
-    if about is None:
-        await respond(asked["response_url"], words("gone"))
-        return
-    text, role = about.payload["text"], about.payload.get("role", "emotion")
-    user = user_key(asked["team"], asked["user"])
-    result = await classify(slack, words, text, user, role)
-    if result is None:
-        return
-    why = await result.why(slack, words) or words("because_none")
-    content = blocks.emotion_blocks(
-        result.line, result.confidence, words, about.key, quote=echo(text, 300), why=why
-    )
-    await respond(asked["response_url"], result.line, content, replace=True, thread_ts=asked["thread_ts"])
 
 
 async def _share(slack: Slack, job: Job) -> None:

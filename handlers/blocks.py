@@ -9,14 +9,8 @@ from handlers.language import Words
 
 Block = dict[str, Any]
 
-STOP, AGAIN, FORGET, JUDGE, SHARE, WHY = (
-    "stop_reply",
-    "try_again",
-    "forget_thread",
-    "judge_reply",
-    "share_emotion",
-    "explain_emotion",
-)
+STOP, AGAIN, FORGET = "stop_reply", "try_again", "forget_thread"
+JUDGE, SHARE = "judge_reply", "share_emotion"
 
 
 def plain(text: str) -> Block:
@@ -92,14 +86,11 @@ def emotion_blocks(
     why: str = "",
     buttons: bool = True,
 ) -> list[Block]:
-    """A classification: the line, how sure the model is, and for the asker the buttons."""
+    """A classification: the line, how sure the model is, and for the asker a button that shares it."""
     percent = words("confidence", percent=round(confidence * 100))
     blocks = [section(line), context(*(text for text in (percent, why, words("model_note")) if text))]
     if quote:
         blocks.insert(1, section(quote))
     if buttons:
-        row = [button(words("share"), SHARE, key)]
-        if not why:
-            row.insert(0, button(words("why"), WHY, key))
-        blocks.append({"type": "actions", "elements": row})
+        blocks.append({"type": "actions", "elements": [button(words("share"), SHARE, key)]})
     return blocks

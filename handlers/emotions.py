@@ -24,9 +24,13 @@ class Classified:
     role: str
 
     async def why(self, slack: Slack, words: Words) -> str:
-        """The words that decided, in bold; "" where none stands out."""
+        """The words that decided, in bold, each with its weight; "" where none stands out."""
         found = await slack.services.emotions.explain(self.text, self.emotion, role=self.role)
-        spans = [f"*{escape(span.text)}*" for span in found.evidence[:MOST_WORDS] if span.text.strip()]
+        spans = [
+            f"*{escape(span.text)}* ({span.weight:+.2f})"
+            for span in found.evidence[:MOST_WORDS]
+            if span.text.strip() and span.weight > 0
+        ]
         return words("because", words=", ".join(spans)) if spans else ""
 
 

@@ -49,7 +49,7 @@ async def answer_privately(
 
 
 async def show_emotion(slack: Slack, job: Job) -> None:
-    """Classify the request's text for its asker, with buttons to learn why and to share it."""
+    """Classify the request's text for its asker, with a button to share it; then say which words decided."""
     asked = job.request.payload
     words = await slack.words(asked["team"], asked["user"])
     if job.late(1_500.0):  # the response_url has run out
@@ -64,3 +64,5 @@ async def show_emotion(slack: Slack, job: Job) -> None:
         result.line, result.confidence, words, job.key, quote=echo(result.text, 300)
     )
     await answer_privately(slack, job, result.line, content)
+    if why := await result.why(slack, words):  # Slack replaces no answer to a command: it is a second one
+        await answer_privately(slack, job, why, [blocks.context(why)])

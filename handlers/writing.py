@@ -24,8 +24,8 @@ PERIOD = 1.0  # seconds between two calls for one message
 REFUSED = 600.0  # seconds until streaming is tried again where the workspace refused it
 NOTICE = 3_000  # characters of the plain text beside the blocks
 
-# Errors that are about this message's stream alone; anything else is taken for a refusal.
-_ENDED = ("message_not_in_streaming_state", "streaming_state_conflict", "message_not_found")
+# Errors that say nothing about whether this workspace lets messages be streamed.
+_PASSING = ("internal_error", "fatal_error", "ratelimited", "request_timeout", "service_unavailable", "None")
 
 
 class Writer:
@@ -111,8 +111,7 @@ class Writer:
     async def _begin(self, text: str) -> None:
         if self._reuse:
             self._ts = self._reuse.pop(0)
-            stop = self._slack.client.chat_stopStream(channel=self._channel, ts=self._ts)
-            await self._try("chat.stopStream", stop)
+            await self._try("chat.stopStream", self._stop_stream())
             await self._update(text)
             return
         if time.monotonic() >= self._slack.refuses_streams_until and await self._start_stream(text):
@@ -134,8 +133,9 @@ class Writer:
         try:
             await stream.append(chunks=[row, MarkdownTextChunk(text=text)])
         except SlackApiError as problem:
-            log.info("this workspace streams nothing (%s): messages are updated", _code(problem))
-            self._slack.refuses_streams_until = time.monotonic() + REFUSED
+            log.info("no stream was begun (%s): the message is updated", _code(problem))
+            if _code(problem) not in _PASSING:
+                self._slack.refuses_streams_until = time.monotonic() + REFUSED
             self._called = -PERIOD
             return False
         if not stream.ts:
@@ -153,7 +153,12 @@ class Writer:
             except SlackApiError as problem:
                 log.info("the stream ended (%s): the message is updated", _code(problem))
                 self._stream = None
+                # Slack updates no message that it still takes for a stream.
+                await self._try("chat.stopStream", self._stop_stream())
         await self._update(text)
+
+    async def _stop_stream(self) -> None:
+        await self._slack.client.chat_stopStream(channel=self._channel, ts=str(self._ts))
 
     async def _finish_page(self, last: bool, notes: Sequence[str] = ()) -> None:
         """The page's whole text, and with the last page the buttons instead of the stop button."""
@@ -184,8 +189,7 @@ class Writer:
     async def _post(self, text: str, content: list[blocks.Block], final: bool, last: bool = False) -> None:
         if self._reuse:
             self._ts = self._reuse.pop(0)
-            stop = self._slack.client.chat_stopStream(channel=self._channel, ts=self._ts)
-            await self._try("chat.stopStream", stop)
+            await self._try("chat.stopStream", self._stop_stream())
             await self._slack.client.chat_update(
                 channel=self._channel,
                 ts=self._ts,
