@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
@@ -15,13 +14,16 @@ from slack_sdk.errors import SlackApiError
 from bot.conversation import QuestionTooLong
 from bot.engine import EngineBusy, EngineError, PromptTooLong
 from bot.inbox import Job
-from bot.storage import Request, Turn
+from bot.storage import Turn
 from bot.tags import split_tag
 from handlers import blocks
-from handlers.context import Slack, thread_key, user_key
+from handlers.ask import Ask
+from handlers.context import Slack, user_key
 from handlers.emotions import Classified, classify
 from handlers.language import Words
+from handlers.looking import Unreadable, channel_in_question
 from handlers.manners import echo
+from handlers.pump import Pump
 from handlers.reading import (
     ANSWER,
     NOTHING,
@@ -37,37 +39,6 @@ from handlers.writing import Writer
 log = logging.getLogger(__name__)
 
 STALE = 3_600.0  # seconds after which an answer is no longer useful and becomes an apology
-_BUSY_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What somebody asked in a thread. `ts` is the message that asks, `message` what Slack sent of it."""
-
-    team: str
-    channel: str
-    ts: str
-    thread_ts: str
-    user: str
-    message: dict[str, Any]
-    surface: str  # mention, thread, direct, assistant or command
-    again: int = 0  # how often this has been asked anew
-    replaces: str = ""  # key of the request whose answer the new one takes the place of
-
-    @property
-    def key(self) -> str:
-        """One message is one request, however often and in whatever event Slack tells of it."""
-        again = f":{self.again}" if self.again else ""
-        return f"message:{self.team}:{self.channel}:{self.ts}{again}"
-
-    @property
-    def thread(self) -> str:
-        """The conversation's key."""
-        return thread_key(self.team, self.channel, self.thread_ts)
-
-    def request(self, kind: str) -> Request:
-        """The request to store."""
-        return Request(self.key, self.thread, kind, asdict(self), user_key(self.team, self.user))
 
 
 class Answering:
@@ -88,7 +59,9 @@ class Answering:
         """Say which place in the queue a request has."""
         ask = Ask(**job.request.payload)
         words = await self._slack.words(ask.team, ask.user)
-        await self.status(ask, words("queued", place=job.place))
+        if not await self.status(ask, words("queued", place=job.place)):
+            thread = ask.thread_ts if ask.thread_ts != ask.ts else None
+            await self._slack.whisper(ask.channel, ask.user, words("queued_message", place=job.place), thread)
 
     async def maybe(self, job: Job) -> None:
         """A reply in a thread that is not known here: answered when the bot has spoken there before."""
@@ -120,6 +93,14 @@ class Answering:
             return
         await slack.services.storage.join(ask.thread, user_key(ask.team, ask.user))
         await self.status(ask, words("thinking"))
+        if ask.surface == "assistant":
+            raw = str(ask.message.get("text") or "")
+            try:
+                if said := await channel_in_question(slack, raw, ask.channel, ask.thread_ts):
+                    text = f"{said}\n\n{text}"
+            except Unreadable:
+                await self.say(job, ask, words("not_member", bot=(await slack.identity()).name), found)
+                return
         if ask.surface == "mention" and ask.ts != ask.thread_ts:
             # Somebody called in the middle of a thread: read what was said before.
             await slack.services.conversations.absorb(ask.thread, await self._earlier(ask))
@@ -183,12 +164,16 @@ class Answering:
                 await self._slack.client.chat_delete(channel=ask.channel, ts=ts)
         await self._post(job, ask, text, [blocks.section(text)], "notice")
 
-    async def status(self, ask: Ask, status: str) -> None:
-        """The line under the thread while the bot works; where Slack has none it is left out."""
-        with contextlib.suppress(SlackApiError):
+    async def status(self, ask: Ask, status: str) -> bool:
+        """The line under the thread while the bot works; False where Slack shows none."""
+        try:
             await self._slack.client.assistant_threads_setStatus(
                 channel_id=ask.channel, thread_ts=ask.thread_ts, status=status
             )
+        except SlackApiError as problem:
+            log.info("assistant.threads.setStatus: %s", problem.response.get("error"))
+            return False
+        return True
 
     async def _found(self, job: Job, ask: Ask) -> Posted:
         if not job.resumed and not ask.replaces:
@@ -230,7 +215,7 @@ class Answering:
             )
 
         started = time.monotonic()
-        pump = _Pump(begin)
+        pump = Pump(begin)
         stopping = asyncio.ensure_future(job.stop.wait())
         try:
             count = 0
@@ -266,63 +251,6 @@ class Answering:
         )
         await self._slack.inbox.note_posted(job, str(posted["ts"]))
         return str(posted["ts"])
-
-
-class _Pump:
-    """Draws an answer from the model while the writer waits for its next call."""
-
-    def __init__(self, begin: Any) -> None:
-        self._pieces: list[str] = []
-        self._fresh = asyncio.Event()
-        self._begin = begin
-        self._task = asyncio.ensure_future(self._run())
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more comes and all was taken."""
-        return self._task.done() and not self._pieces
-
-    async def _run(self) -> None:
-        deadline = time.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                async for piece in self._begin():
-                    self._pieces.append(piece)
-                    self._fresh.set()
-                return
-            except EngineBusy as busy:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(busy.retry_after)
-
-    async def more(self, stopping: asyncio.Future[Any], timeout: float | None) -> None:
-        """Wait for a piece, the end, `stopping`, or until `timeout`."""
-        if self._pieces and timeout is None:
-            return
-        fresh = asyncio.ensure_future(self._fresh.wait())
-        awaited: set[asyncio.Future[Any]] = {self._task, stopping}
-        if timeout is None:
-            awaited.add(fresh)
-        try:
-            await asyncio.wait(awaited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            fresh.cancel()
-
-    def take(self) -> list[str]:
-        """The pieces that came."""
-        pieces, self._pieces = self._pieces, []
-        self._fresh.clear()
-        return pieces
-
-    def check(self) -> None:
-        """Raise what ended the answer, if it was an error."""
-        if self._task.done() and not self._task.cancelled():
-            self._task.result()
-
-    async def cancel(self) -> None:
-        """End the answer; what was said so far is stored by the conversation."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
 
 
 def _emotion_content(result: Classified, words: Words, key: str, why: str = "") -> list[blocks.Block]:

@@ -8,7 +8,7 @@ from typing import Any
 from bot.inbox import InboxFull
 from bot.storage import Request
 from bot.tags import split_tag
-from handlers.answering import Ask
+from handlers.ask import Ask
 from handlers.context import Slack, thread_key, user_key
 from handlers.reading import is_for_someone_else, names_bot, thread_turns
 

@@ -10,7 +10,9 @@ from slack_sdk.errors import SlackApiError
 
 from bot.tags import split_tag
 from handlers.asking import take_message
+from handlers.blocks import section
 from handlers.context import Slack, thread_key
+from handlers.looking import greeting_metadata
 from handlers.manners import neutralise
 from handlers.reading import readable
 
@@ -27,10 +29,15 @@ def register(app: AsyncApp, slack: Slack) -> None:
     ) -> None:
         pane = event["assistant_thread"]
         words = await slack.words(body["team_id"], pane["user_id"])
+        seen = pane.get("context") or {}
         await slack.client.chat_postMessage(
-            channel=pane["channel_id"], thread_ts=pane["thread_ts"], text=words("greeting")
+            channel=pane["channel_id"],
+            thread_ts=pane["thread_ts"],
+            text=words("greeting"),
+            blocks=[section(words("greeting"))],  # Bolt updates the message with its blocks
+            metadata=greeting_metadata(seen),
         )
-        names = ("emotion", "reply", "explain")
+        names = ["emotion", "reply", "explain", *(["channel"] if seen.get("channel_id") else [])]
         await set_suggested_prompts(
             title=words("prompts_title"),
             prompts=[{"title": words(f"prompt_{n}_title"), "message": words(f"prompt_{n}")} for n in names],

@@ -12,7 +12,7 @@ from slack_sdk.errors import SlackApiError
 from bot.inbox import Job
 from bot.storage import Request
 from bot.tags import split_tag
-from handlers.answering import Ask
+from handlers.ask import Ask
 from handlers.asking import take
 from handlers.blocks import section
 from handlers.context import Slack, user_key
@@ -23,6 +23,7 @@ from handlers.private import answer_privately, show_emotion
 from handlers.reading import ANSWER, answer_payload, readable
 
 _EMOTION_OPTIONS = ("--feelings",)
+_SINGLE = {"/emotion": ("help", "--feelings"), "/chat": ("forget", "help")}  # words that stand alone
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def parse(command: str, text: str, words: Words) -> Command:
             near = difflib.get_close_matches(option, known, n=1, cutoff=0.0)[0]
             return Command(problem=words("unknown_option", option=first[:40], nearest=near) + "\n" + usage)
         feelings, text = True, rest
+    if not rest and (close := difflib.get_close_matches(first.lower(), _SINGLE[command], 1, 0.8)):
+        return Command(problem=words("unknown_option", option=first, nearest=close[0]) + "\n" + usage)
     text = split_tag(text)[1]
     if not text:
         return Command(problem=usage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Slack:
     inbox: Inbox
     refuses_streams_until: float = 0.0  # monotonic time; the workspace lets nothing be streamed before
     _people: dict[str, tuple[float, Person]] = field(default_factory=dict)
+    _asking: dict[str, asyncio.Task[Person]] = field(default_factory=dict)
     known_identity: Identity | None = None
 
     async def identity(self) -> Identity:
@@ -64,6 +66,13 @@ class Slack:
         known = self._people.get(user)
         if known and time.monotonic() - known[0] < PERSON_SECONDS:
             return known[1]
+        asking = self._asking.get(user)
+        if asking is None:  # one question to Slack serves all who wait for its answer
+            asking = self._asking[user] = asyncio.ensure_future(self._ask_for(user))
+            asking.add_done_callback(lambda _: self._asking.pop(user, None))
+        return await asyncio.shield(asking)
+
+    async def _ask_for(self, user: str) -> Person:
         try:
             found: dict[str, Any] = (await self.client.users_info(user=user, include_locale=True))["user"]
         except SlackApiError as problem:
