@@ -53,6 +53,7 @@ class Envelope:
     id: str
     sent: int = 0
     acks: int = 0
+    at: float = field(default_factory=time.monotonic)
     answer: asyncio.Future[Json | None] | None = None
     connection: Connection | None = None
 
@@ -67,6 +68,7 @@ class Sockets:
         self.delivered = recent()  # (envelope, attempt) as sent, for tests
         self.opened = 0
         self.late_acks = 0
+        self.ack_times = recent()  # seconds from sending an envelope to its acknowledgement
         self.changed: Callable[[], None] = lambda: None  # called when a connection comes or goes
         self._tickets: dict[str, float] = {}
         self._turn = 0
@@ -153,6 +155,7 @@ class Sockets:
             self.late_acks += 1
             return
         envelope.acks += 1
+        self.ack_times.append(time.monotonic() - envelope.at)
         if envelope.answer is not None and not envelope.answer.done():
             envelope.answer.set_result(found.get("payload"))
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
+import time
 from typing import Any
 
 import pytest
-from slack_bench import Bench, actions, shown
+from slack_bench import Bench, actions, is_finished, shown
 
 from bot.sandbox import Fault
 from handlers import writing
@@ -26,17 +29,16 @@ async def test_it_streams_at_most_a_call_a_second(bench: Bench, monkeypatch: pyt
     ts = await bench.sandbox.post("Ada", "general", f"{BOT} count")
     box = bench.sandbox
     partial = await box.wait_for(lambda: [m for m in box.messages("general", ts)[1:] if m["text"]], 5)
-    asked = calls(bench, "auth.test")[0].at
+    assert time.monotonic() - bench.engine.began < 1.0  # since the engine's first piece
     assert "one" in partial[0]["text"]
     assert "stop_reply" in actions(partial[0])
     (reply,) = await bench.replies("general", ts)
     assert shown(reply).startswith("one two three")
     assert "nine ten" in shown(reply)
     made = calls(bench, "chat.startStream", "chat.appendStream", "chat.stopStream", "chat.update")
-    assert [call.method for call in made][0] == "chat.startStream"
-    gaps = [later.at - earlier.at for earlier, later in zip(made, made[1:], strict=False)]
+    assert made[0].method == "chat.startStream"
+    gaps = [later.at - earlier.at for earlier, later in itertools.pairwise(made)]
     assert min(gaps) > 0.95
-    assert made[0].at - asked < 5
     assert {"try_again", "forget_thread", "judge_reply"} == set(actions(reply))
 
 
@@ -96,7 +98,8 @@ async def test_stop_again_and_forget_look_at_who_presses(bench: Bench) -> None:
     (reply,) = await bench.replies("general", ts)
     assert len(engine.prompts) == 2
     assert [m.content for m in engine.prompts[1].messages[1:]] == ["go"]
-    await box.press("Bo", "general", reply["ts"], "judge_reply", reply["blocks"][1]["elements"][0]["negative_button"]["value"])
+    thumb = reply["blocks"][1]["elements"][0]["negative_button"]["value"]
+    await box.press("Bo", "general", reply["ts"], "judge_reply", thumb)
     await box.wait_for(lambda: len(box.ephemerals("Bo", "general")) == 3, 20)
     (given,) = await bench.services.storage.feedback()
     assert (given.verdict, given.question, given.answer) == (-1, "go", "Another answer")
@@ -119,10 +122,10 @@ async def test_when_busy_it_says_the_place_in_the_queue(bench: Bench) -> None:
     box, engine = bench.sandbox, bench.engine
     engine.gate = asyncio.Event()
     asked = [await box.post("Ada", "general", f"{BOT} question {n}") for n in range(6)]
-    places = await box.wait_for(
-        lambda: (found := sorted(s for s, _ in box.workspace.statuses.values() if "place" in s))[1:] and found, 20
+    places = ["is busy: place 1 in the queue", "is busy: place 2 in the queue"]
+    await box.wait_for(
+        lambda: sorted(s for s, _ in box.workspace.statuses.values() if "place" in s) == places, 20
     )
-    assert places == ["is busy: place 1 in the queue", "is busy: place 2 in the queue"]
     engine.gate.set()
     for number, ts in enumerate(asked):
         (reply,) = await bench.replies("general", ts)
@@ -131,12 +134,15 @@ async def test_when_busy_it_says_the_place_in_the_queue(bench: Bench) -> None:
 
 async def test_acknowledged_while_replies_run(bench: Bench) -> None:
     box, engine = bench.sandbox, bench.engine
-    engine.pause = 0.01
-    engine.answers = ["word " * 200] * 4
-    for number in range(4):
-        await box.post("Ada", "general", f"{BOT} long {number}")
+    engine.pause = 0.02
+    engine.answers = ["word " * 1500] * 4
+    asked = [await box.post("Ada", "general", f"{BOT} long {number}") for number in range(4)]
     for number in range(40):
         await box.command("Bo", "general", "/emotion", f"fine {number}")
+        await asyncio.sleep(0.03)
     await box.wait_for(lambda: len(box.ephemerals("Bo", "general")) == 40, 30)
-    times = sorted(box.sockets.ack_times) if hasattr(box.sockets, "ack_times") else [0.0]
-    assert times[int(len(times) * 0.99) - 1] < 0.5
+    times = sorted(box.sockets.ack_times)
+    assert len(engine.prompts) == 4
+    assert not [m for ts in asked for m in box.messages("general", ts)[1:] if is_finished(m)]
+    assert len(times) >= 44
+    assert times[math.ceil(len(times) * 0.99) - 1] < 0.5
