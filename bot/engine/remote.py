@@ -1,0 +1,261 @@
+"""An OpenAI-compatible server behind the engine's two methods: llama.cpp, vLLM, another of these bots.
+
+`score` asks for the log-probabilities of the answer's first token and compares the labels by them.
+Where several labels begin with the same token, the answer is continued from there. A server that
+tells no log-probabilities is asked for the answer itself: its label then has UNSURE as its
+probability, whatever the model thinks, because nothing more is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from bot.engine.interface import EngineBusy, EngineError, Prompt, PromptTooLong, Sampling
+from bot.engine.remote_labels import best_token, compare, told_label
+
+log = logging.getLogger(__name__)
+
+UNSURE = 0.75  # probability of an answered label where the server tells none
+TOP = 20  # alternatives a token: the most that OpenAI's shape allows
+DEPTH = 6  # tokens that labels may have in common at their beginning
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 120.0  # between two pieces of an answer
+_EXTRA = ("top_k", "repetition_penalty")  # known to most local servers, refused by some others
+
+
+class RemoteEngine:
+    """One model on another server, by the address of its API (`http://host:port/v1`).
+
+    model: its name there; empty takes the first that the server lists.
+    """
+
+    def __init__(self, url: str, *, model: str = "", api_key: str = "", context_tokens: int = 4096) -> None:
+        parts = urlsplit(url.rstrip("/"))
+        self._url = f"{parts.scheme}://{parts.netloc}{parts.path or '/v1'}"
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._context = context_tokens
+        self._model = model
+        self._plain = False  # the server refuses what OpenAI's does not know
+        self._logprobs = True  # the server tells log-probabilities
+        self._http: aiohttp.ClientSession | None = None
+        self._discover()
+
+    @property
+    def name(self) -> str:
+        return self._model or "remote"
+
+    @property
+    def context_tokens(self) -> int:
+        return self._context
+
+    def count(self, prompt: Prompt) -> int:
+        """A guess on the safe side: the tokenizer is on the other server."""
+        return sum(5 + _guess(message.content) for message in prompt.messages) + _guess(prompt.opening)
+
+    async def score(self, prompt: Prompt, labels: Sequence[str], *, relative: bool = False) -> list[float]:
+        if self._logprobs:
+            scores = await self._compare(prompt, labels, DEPTH)
+            if scores is not None:
+                return scores
+            if self._logprobs:
+                self._logprobs = False
+                log.warning("the server at LLM_URL tells no log-probabilities; confidence is not measured")
+        longest = max(len(label) for label in labels)
+        greedy = Sampling(max_tokens=2 * longest + 4, temperature=0.0)
+        said = "".join([piece async for piece in self.stream(prompt, greedy)])
+        chosen = told_label(said, labels)
+        if chosen is None:
+            raise EngineError("the model behind LLM_URL answered with none of the labels")
+        rest = math.log((1 - UNSURE) / max(1, len(labels) - 1))
+        return [math.log(UNSURE) if label == chosen else rest for label in labels]
+
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
+        body = self._body(prompt, sampling) | {"stream": True}
+        async with self._post(body) as answer:
+            async for event in _events(answer):
+                if "error" in event:
+                    raise EngineError(f"the server at LLM_URL failed: {_said(event)}")
+                for choice in event.get("choices") or []:
+                    if piece := (choice.get("delta") or {}).get("content"):
+                        yield piece
+
+    async def forget(self, session: str | None = None) -> None:
+        """What the other server caches is its own."""
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    async def _compare(self, prompt: Prompt, labels: Sequence[str], depth: int) -> list[float] | None:
+        """Each label's log-probability by the first token; None where the server tells none."""
+        body = self._body(prompt, Sampling(max_tokens=1, temperature=0.0))
+        body |= {"logprobs": True, "top_logprobs": TOP}
+        try:
+            async with self._post(body) as answer:
+                found = await answer.json()
+        except _Refused:
+            return None
+        top = _top(found)
+        scores = compare(top, labels) if top else None
+        if scores is None or depth == 0:
+            return scores
+        # Labels that begin with the same token are told apart by what follows it.
+        for token, alike in best_token(top, labels).items():
+            if len(alike) > 1:
+                opened = Prompt(prompt.messages, prompt.shared, prompt.opening + token)
+                rests = [labels[at].removeprefix(token) for at in alike]
+                deeper = await self._compare(opened, rests, depth - 1)
+                for at, more in zip(alike, deeper or [0.0] * len(alike), strict=True):
+                    scores[at] += more
+        return scores
+
+    def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+        messages = [{"role": each.speaker, "content": each.content} for each in prompt.messages]
+        if prompt.opening:  # continued by llama.cpp, vLLM and this bot; others answer afresh
+            messages.append({"role": "assistant", "content": prompt.opening})
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": messages,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": sampling.seed,
+            "stop": list(sampling.stop[:4]) or None,
+            "top_k": sampling.top_k,
+            "repetition_penalty": sampling.repetition_penalty,
+        }
+        return {key: value for key, value in body.items() if value is not None}
+
+    @asynccontextmanager
+    async def _post(self, body: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to a completion. Raises EngineError, its kinds, and _Refused for log-probabilities."""
+        if not self._model:
+            await asyncio.to_thread(self._discover)
+            body = body | {"model": self._model}
+        if self._plain:
+            body = {key: value for key, value in body.items() if key not in _EXTRA}
+        try:
+            async with self._session().post(f"{self._url}/chat/completions", json=body) as answer:
+                if answer.status < 400:
+                    yield answer
+                    return
+                problem = await self._problem(answer, body)
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as reason:
+            raise EngineError(
+                f"the server at LLM_URL ({self._url}) cannot be reached: {type(reason).__name__}; "
+                "start it, or correct LLM_URL"
+            ) from None
+        if problem is not None:
+            raise problem
+        self._plain = True  # once more without what this server does not know
+        async with self._post(body) as answer:
+            yield answer
+
+    async def _problem(self, answer: aiohttp.ClientResponse, body: Mapping[str, Any]) -> Exception | None:
+        """What a refusal means; None where leaving the extra fields out may help."""
+        try:
+            said = _said(await answer.json(content_type=None))
+        except ValueError:
+            said = answer.reason or ""
+        if answer.status in (429, 503):
+            return EngineBusy(_seconds(answer.headers.get("Retry-After")))
+        if answer.status in (401, 403):
+            return EngineError("the server at LLM_URL refuses the key: set LLM_API_KEY")
+        if answer.status in (400, 413) and any(word in said.lower() for word in ("context", "too long")):
+            return PromptTooLong(self.count_body(body), self._context)
+        if answer.status in (400, 422):
+            if not self._plain and any(name in body for name in _EXTRA):
+                return None
+            if body.get("logprobs"):
+                return _Refused(said)
+        return EngineError(f"the server at LLM_URL answers {answer.status}: {said}")
+
+    @staticmethod
+    def count_body(body: Mapping[str, Any]) -> int:
+        """The guess of `count` for a request that is already written."""
+        return sum(5 + _guess(message["content"]) for message in body["messages"])
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._http is None or self._http.closed:
+            timeout = aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
+            )
+            self._http = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        return self._http
+
+    def _discover(self) -> None:
+        """Take the model's name and window from the server's list, where it answers. Blocking."""
+        request = urllib.request.Request(f"{self._url}/models", headers=self._headers)  # noqa: S310  # http(s) by settings
+        try:
+            with urllib.request.urlopen(request, timeout=3) as answer:  # noqa: S310  # as above
+                listed = json.loads(answer.read(1 << 20)).get("data") or []
+        except (OSError, ValueError, AttributeError):
+            log.warning("the server at LLM_URL does not list its models yet; it is asked when needed")
+            return
+        known = {str(each.get("id")): each for each in listed if isinstance(each, dict)}
+        self._model = self._model or next(iter(known), "")
+        window = known.get(self._model, {}).get("max_model_len")
+        if isinstance(window, int):
+            self._context = min(self._context, window)
+
+
+class _Refused(EngineError):
+    """The server does not give log-probabilities."""
+
+
+async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    """The JSON objects of an event stream, until `[DONE]`."""
+    held = b""
+    async for chunk in answer.content.iter_any():
+        *lines, held = (held + chunk).split(b"\n")
+        for line in lines:
+            field, _, value = line.strip().partition(b":")
+            if field != b"data" or not value.strip():
+                continue
+            if value.strip() == b"[DONE]":
+                return
+            try:
+                event = json.loads(value)
+            except ValueError:
+                raise EngineError("the server at LLM_URL sends events that are not JSON") from None
+            if isinstance(event, dict):
+                yield event
+
+
+def _top(found: Any) -> dict[bytes, float]:
+    """The likeliest first tokens and their log-probabilities; empty where there are none."""
+    try:
+        entries = found["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        pairs = [(e.get("bytes"), e["token"], float(e["logprob"])) for e in entries]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return {}
+    return {bytes(raw) if raw else str(token).encode(): logprob for raw, token, logprob in pairs}
+
+
+def _said(found: Any) -> str:
+    error = found.get("error", found) if isinstance(found, dict) else found
+    return str(error.get("message", error) if isinstance(error, dict) else error)[:300]
+
+
+def _seconds(header: str | None) -> float:
+    try:
+        return max(0.0, float(header or 2))
+    except ValueError:
+        return 2.0
+
+
+def _guess(text: str) -> int:
+    """Tokens of a text, rather too many: one a character beyond ASCII, one for three within it."""
+    wide = sum(character > "\x7f" for character in text)
+    return wide + math.ceil((len(text) - wide) / 3)
