@@ -20,7 +20,6 @@ from handlers.manners import escape
 log = logging.getLogger(__name__)
 
 LANGUAGE, OPTIONS, DELETE = "set_language", "set_options", "delete_data"
-_NAMES = {"en": "English", "zh": "中文"}
 _AUTO = "auto"
 
 
@@ -73,10 +72,8 @@ def register(app: AsyncApp, slack: Slack, answering: Answering) -> None:
 def home_blocks(words: Words, name: str, chosen: UserSettings, state: str, slack: Slack) -> list[Block]:
     """The tab's content for one person."""
     codes = [_AUTO, *catalogue()]
-    languages = [
-        {"text": plain(words("language_auto") if code == _AUTO else _NAMES.get(code, code)), "value": code}
-        for code in codes
-    ]
+    names = [words("language_auto"), *(strings["language_name"] for strings in catalogue().values())]
+    languages = [{"text": plain(n), "value": code} for code, n in zip(codes, names, strict=True)]
     follow = slack.services.settings.thread_follow if chosen.follow is None else chosen.follow
     options = [
         {"text": plain(words("option_neutral")), "value": "neutral"},
