@@ -22,11 +22,14 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     await started.stop()
 
 
-@pytest.fixture
-async def bench(
-    sandbox: Sandbox, tmp_path: Path, roles: dict[str, Role], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Bench]:
-    """A bot whose engine says what the test gives it, and that writes without Slack's pauses."""
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write without Slack's pauses; the test that measures them sets them again."""
     monkeypatch.setattr(writing, "PERIOD", 0.05)
+
+
+@pytest.fixture
+async def bench(sandbox: Sandbox, tmp_path: Path, roles: dict[str, Role]) -> AsyncIterator[Bench]:
+    """A bot whose engine says what the test gives it."""
     async with run_bot(sandbox, f"sqlite+aiosqlite:///{tmp_path}/bot.sqlite3", Scripted(), roles) as running:
         yield running

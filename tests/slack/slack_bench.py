@@ -37,7 +37,7 @@ class Scripted:
     name: str = "scripted"
     context_tokens: int = 4096
 
-    async def score(self, prompt: Prompt, labels: Sequence[str]) -> list[float]:
+    async def score(self, prompt: Prompt, labels: Sequence[str], *, relative: bool = False) -> list[float]:
         negative = "-" in prompt.messages[-1].content
         return [-0.1 if ("负" in label) == negative else -3.0 for label in labels]
 
