@@ -116,6 +116,12 @@ def _manifest(options: argparse.Namespace, _: Settings) -> None:
     print(create_app_url() if options.url else manifest_json())
 
 
+def _doctor(options: argparse.Namespace, settings: Settings) -> int:
+    from bot.doctor import report
+
+    return 0 if asyncio.run(report(settings, as_json=options.json)) else FAILED
+
+
 def _feedback(options: argparse.Namespace, settings: Settings) -> None:
     from bot.terminal import print_feedback
 
@@ -127,6 +133,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Settings], int | None]] = {
     "emotion": _emotion,
     "chat": _chat,
     "manifest": _manifest,
+    "doctor": _doctor,
     "feedback": _feedback,
 }
 

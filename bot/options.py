@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from config.settings import PRECISIONS
 
@@ -19,9 +22,22 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return found
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.match(r"argument COMMAND: invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if wrong:
+            known = re.findall(r"[a-z]+", wrong[2])
+            close = difflib.get_close_matches(wrong[1], known, 1)
+            meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            message = f"there is no command {wrong[1]!r}; {meant}"
+        self.exit(USAGE, f"bot: {message} (help: {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     # SUPPRESS keeps a command's defaults from overwriting what was given in front of it.
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     common.add_argument(
         "--model-dir", "--model_dir", type=Path, metavar="DIR", help="the model's directory (MODEL_DIR)"
     )
@@ -29,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--port", type=int, help="port of the page and API (PORT)")
     common.add_argument("--precision", choices=PRECISIONS, help="of the weights (PRECISION)")
     common.add_argument("--threads", type=int, help="for the model; 0 takes one a core (THREADS)")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m bot",
         parents=[common],
         allow_abbrev=False,
@@ -52,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--role", default="chat", metavar="NAME", help="any role that answers in words")
     manifest = add("manifest", "print the Slack app manifest")
     manifest.add_argument("--url", action="store_true", help="print the link that creates the app from it")
-    add("doctor", "check model, tokens, scopes, memory, threads and pitfalls of the platform")
+    doctor = add("doctor", "check model, tokens, scopes, memory, threads and pitfalls of the platform")
+    doctor.add_argument("--json", action="store_true", help="print one JSON list")
     bench = add("bench", "measure speed and memory on this machine")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     feedback = add("feedback", "print the thumbs up and down that people gave")
@@ -72,4 +89,12 @@ def _add_emotion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a text")
     parser.add_argument("--strict", action="store_true", help="never 中性")
     parser.add_argument("--explain", action="store_true", help="with the words that decided")
-    parser.add_argument("--role", default="emotion", metavar="NAME", help="any role that has labels")
+    role = parser.add_mutually_exclusive_group()
+    role.add_argument("--role", default="emotion", metavar="NAME", help="any role that has labels")
+    role.add_argument(
+        "--feelings",
+        dest="role",
+        action="store_const",
+        const="feelings",
+        help="finer: joy, anger, sadness… (--role feelings)",
+    )

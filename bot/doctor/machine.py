@@ -1,0 +1,124 @@
+"""The machine: Python, packages, processor, threads, swap, and the pitfalls of its platform."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from bot.doctor.finding import Finding, broken, doubtful, fine
+from config.settings import ROOT, Settings
+
+PYTHONS = ((3, 10), (3, 13))
+# Without them the kernels this bot is fast with are not there.
+WANTED = {"x86_64": ("avx2", "AVX2"), "aarch64": ("asimddp", "dot-product instructions (ARMv8.2)")}
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """What is to be said of the machine."""
+    yield python(sys.version_info[:2], sys.maxsize > 2**32)
+    yield packages()
+    yield processor(platform.machine().lower(), cpu_flags())
+    yield threads(settings.threads, cores())
+    yield swap(psutil.swap_memory().used, psutil.virtual_memory().total)
+    yield from system(platform.release().lower())
+
+
+def python(version: tuple[int, int], wide: bool) -> Finding:
+    """Whether this Python is one of those that the bot is tested on."""
+    shown, (low, high) = ".".join(map(str, version)), PYTHONS
+    if not wide:
+        return broken("python", f"{shown} is a 32-bit build", "torch needs a 64-bit system and Python")
+    if not low <= version <= high:
+        return broken("python", f"{shown} is not supported", "use 3.10 to 3.13 and run `make setup` again")
+    return fine("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def packages() -> Finding:
+    """Whether what `pyproject.toml` asks for is installed."""
+    missing = []
+    for requirement in metadata.requires("all-in-one-bot") or ():
+        name = re.split(r"[\s\[<>=!~;]", requirement, maxsplit=1)[0]
+        if "extra ==" in requirement or 'python_version < "3.11"' in requirement.replace("'", '"'):
+            continue
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return broken("packages", f"not installed: {', '.join(missing)}", "run `make setup`")
+    return fine("packages", f"torch {metadata.version('torch')}, slack_bolt {metadata.version('slack_bolt')}")
+
+
+def processor(machine: str, flags: str) -> Finding:
+    """Whether the processor has the instructions that make the difference."""
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    if machine not in WANTED:
+        return doubtful("processor", f"{machine} was never tried", "x86-64 or 64-bit ARM is what is tested")
+    flag, name = WANTED[machine]
+    if flags and flag not in flags.split():
+        return doubtful("processor", f"has no {name}", "it works, slowly; a Raspberry Pi 5 has them")
+    return fine("processor", f"{machine} with {name}" if flags else machine)
+
+
+def threads(wanted: int, there: int) -> Finding:
+    """Whether the model's threads fit the cores this process may use."""
+    if wanted > there:
+        return doubtful(
+            "threads", f"{wanted} threads share {there} cores", f"set THREADS={there}, or 0 for one a core"
+        )
+    return fine("threads", f"{wanted or there} of {there} cores for the model")
+
+
+def swap(used: int, memory: int) -> Finding:
+    """Whether the machine swaps: a model that is read from swap for each token is of no use."""
+    if used > memory // 10:
+        return doubtful(
+            "swap", f"{used / 1e6:,.0f} MB are in use", "close other programs, or use PRECISION=int4"
+        )
+    return fine("swap", "next to nothing is in use")
+
+
+def system(release: str) -> Iterator[Finding]:
+    """Pitfalls of WSL, of CUDA builds and of open secrets."""
+    if "microsoft" in release:
+        if str(ROOT).startswith("/mnt/"):
+            yield doubtful(
+                "wsl", "the project is on a Windows disk, where SQLite is slow and may lock", "move it to ~"
+            )
+        else:
+            yield fine("wsl", "WSL2; other machines reach the page only with port forwarding in Windows")
+    import torch
+
+    if torch.version.cuda or torch.version.hip:
+        yield doubtful(
+            "torch",
+            "is a build for graphics cards, which takes gigabytes and is not used",
+            "pip install torch --index-url https://download.pytorch.org/whl/cpu",
+        )
+    else:
+        yield fine("torch", f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()} kernels")
+    env = ROOT / ".env"
+    if os.name == "posix" and env.is_file() and env.stat().st_mode & 0o077:
+        yield doubtful(".env", "others on this machine can read the tokens in it", f"chmod 600 {env}")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_flags() -> str:
+    """The processor's flags as Linux tells them; empty elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
+    return found[1] if found else ""

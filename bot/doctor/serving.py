@@ -1,0 +1,101 @@
+"""What the bot serves with: the port, who may reach it, the roles, the database and its disk."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from bot.doctor.finding import Finding, broken, doubtful, fine
+from bot.roles import RoleError, load_roles
+from bot.storage import Storage, StorageError
+from bot.storage.database import sqlite_path
+from config.settings import ROOT, Settings, SettingsError, check_exposure
+
+LEAST_DISK_MB = 500
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """What is to be said of roles, port, reach and disk."""
+    try:
+        yield fine("roles", ", ".join(load_roles()))
+    except RoleError as problem:
+        yield broken("roles", str(problem), "correct the file")
+    yield port(settings)
+    try:
+        check_exposure(settings)
+    except SettingsError as problem:
+        yield broken("reach", f"HOST={settings.host} lets other machines in", str(problem).partition(": ")[2])
+    else:
+        who = (
+            "this machine alone"
+            if settings.local
+            else f"everyone who reaches {settings.host}, with API_TOKEN"
+        )
+        yield fine("reach", f"the page and API answer {who}")
+    yield disk(settings)
+
+
+def port(settings: Settings) -> Finding:
+    """Whether the port can be listened on, or this very bot already does."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as problem:
+        if problem.errno == errno.EADDRINUSE and _is_bot(settings.port):
+            return fine("port", f"{settings.port} is used by a bot that is running")
+        return broken(
+            "port",
+            f"{settings.host} port {settings.port}: {problem.strerror}",
+            f"stop what uses it, or set PORT={settings.port + 1}",
+        )
+    return fine("port", f"{settings.port} is free")
+
+
+def disk(settings: Settings) -> Finding:
+    """Whether the database's disk has room."""
+    try:
+        file = sqlite_path(settings.database_url)
+    except StorageError as problem:
+        return broken("disk", "no database to look for", str(problem))
+    directory = _existing((ROOT / file).parent if file else ROOT)
+    free = shutil.disk_usage(directory).free // 10**6
+    if free < LEAST_DISK_MB:
+        return doubtful("disk", f"{free:,} MB are free in {directory}", "make room")
+    return fine("disk", f"{free:,} MB are free in {directory}")
+
+
+async def database(settings: Settings) -> Finding:
+    """Whether the database opens and takes a write."""
+    try:
+        storage = await Storage.open(settings.database_url)
+    except StorageError as problem:
+        said, _, mend = str(problem).partition(": ")
+        return broken("database", said, mend or "correct DATABASE_URL")
+    try:
+        await storage.check()
+    except StorageError as problem:
+        return broken("database", str(problem), "see that the disk has room and the file may be written")
+    finally:
+        await storage.close()
+    return fine("database", f"{settings.database_url.partition(':')[0].partition('+')[0]} takes writes")
+
+
+def _is_bot(number: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{number}/readyz", timeout=2) as answer:
+            return "parts" in json.loads(answer.read(10_000))
+    except (OSError, ValueError):
+        return False
+
+
+def _existing(directory: Path) -> Path:
+    while not directory.is_dir() and directory != directory.parent:
+        directory = directory.parent
+    return directory
