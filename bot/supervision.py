@@ -54,7 +54,7 @@ def leave(code: int) -> None:
 
 def age() -> float:
     """Seconds since this process was started, imports included."""
-    return max(0.0, time.time() - psutil.Process().create_time())
+    return max(0.0, time.time() - float(psutil.Process().create_time()))
 
 
 def notify(state: str) -> None:

@@ -16,12 +16,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from bot.conversation import Conversations
-from bot.emotion import Emotion, Emotions, Explanation
+from bot.emotion import EmptyText, Emotion, Emotions, Explanation
 from bot.roles import Role
 from bot.storage import Storage
 from config.settings import Settings
@@ -43,11 +44,15 @@ def role_named(roles: dict[str, Role], name: str, *, classifies: bool) -> str:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Refuse options of `emotion` that do not go together. Raises UsageError."""
+    """Refuse what `emotion` cannot do, before a model is loaded for it. Raises UsageError and EmptyText."""
     if options.csv is None and options.out is not None:
         raise UsageError("--out goes with --csv")
     if options.csv is not None and (options.json or options.explain):
         raise UsageError("--csv writes CSV: leave --json and --explain out")
+    if options.text is not None and not options.text.strip():
+        raise EmptyText
+    if options.csv not in (None, "-") and not Path(options.csv).is_file():
+        raise UsageError(f"{options.csv} cannot be read: there is no such file")
 
 
 async def emotion(emotions: Emotions, options: argparse.Namespace) -> None:

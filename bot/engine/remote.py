@@ -15,7 +15,7 @@ import math
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -73,7 +73,12 @@ class RemoteEngine:
                 log.warning("the server at LLM_URL tells no log-probabilities; confidence is not measured")
         longest = max(len(label) for label in labels)
         greedy = Sampling(max_tokens=2 * longest + 4, temperature=0.0)
-        said = "".join([piece async for piece in self.stream(prompt, greedy)])
+        said = ""
+        async with aclosing(self.stream(prompt, greedy)) as pieces:  # type: ignore[type-var]  # it is a generator
+            async for piece in pieces:
+                said += piece
+                if len(said) >= longest and told_label(said, labels):
+                    break
         chosen = told_label(said, labels)
         if chosen is None:
             raise EngineError("the model behind LLM_URL answered with none of the labels")
