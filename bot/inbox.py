@@ -10,44 +10,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from bot.storage import Request, Storage
+from bot.fairness import Gate
+from bot.jobs import InboxFull, Job
+from bot.recording import Recorder
+from bot.storage import Request, Storage, StorageError
 
 log = logging.getLogger(__name__)
 
 REPLIES = 4  # answered side by side: as many as the engine decodes together
 QUICK = 16  # of those that take milliseconds
+NOTICE_SECONDS = 60.0  # a person is told at most this often that a request was not taken
+MOST_TOLD = 10_000  # people and refused requests that are remembered
+PAUSES = (1.0, 3.0, 10.0, 30.0, 60.0)  # seconds until an answer that could not be delivered is tried again
+ATTEMPTS = 120  # of them; with the pauses above some two hours
 
-Answer = Callable[["Job"], Awaitable[None]]
+Answer = Callable[[Job], Awaitable[None]]
 
-
-class InboxFull(Exception):
-    """Too many requests are waiting; nothing was stored."""
-
-
-@dataclass
-class Job:
-    """One request on its way to an answer."""
-
-    request: Request
-    reloaded: bool = False  # a process before this one accepted it
-    resumed: bool = False  # and had begun with it
-    dropped: bool = False  # set by the answerer: it was no request after all
-    place: int = 0  # how many are ahead of it; 0 once it is being answered
-    stop: asyncio.Event = field(default_factory=asyncio.Event)  # set when a person wants no more of it
-    posted: str | None = None  # the ts of the message that holds the answer
-
-    @property
-    def key(self) -> str:
-        """The request's unique key."""
-        return self.request.key
-
-    def late(self, seconds: float) -> bool:
-        """Whether it waited through a stop of the bot and is older than `seconds`."""
-        return self.reloaded and time.time() - self.request.received_at > seconds
+__all__ = ["Answer", "Inbox", "InboxFull", "Job"]
 
 
 @dataclass(frozen=True)
@@ -58,17 +41,29 @@ class _Kind:
 
 
 class Inbox:
-    """Accepts, orders and answers requests. `register` every kind before `start`."""
+    """Accepts, orders and answers requests. `register` every kind before `start`.
+
+    most: how many may be unfinished; one person may have a quarter of that and one channel half.
+    apology: says to the person that the request of a job failed; one that raises is tried again.
+    passing: whether a problem goes away by itself, so that the request is tried again.
+    """
 
     def __init__(self, storage: Storage, most: int = 64) -> None:
         self._storage, self._most = storage, most
+        self.apology: Answer | None = None
+        self.passing: Callable[[Exception], bool] = lambda problem: False
+        self.outcomes: Counter[str] = Counter()  # answered, failed, dropped, refused
         self._kinds: dict[str, _Kind] = {}
         self._threads: dict[str, deque[Job]] = {}
         self._jobs: dict[str, Job] = {}  # all that are not finished, in the order they came
         self._tasks: dict[str, asyncio.Task[None]] = {}  # one a thread that has requests
-        self._replies, self._quick = asyncio.Semaphore(REPLIES), asyncio.Semaphore(QUICK)
+        self._replies, self._quick = Gate(REPLIES), Gate(QUICK)
         self._closing = False
         self._running: set[str] = set()
+        self._accepting: dict[str, asyncio.Task[bool]] = {}
+        self._told: dict[str, float] = {}  # people and refused keys, and when (monotonic)
+        self._recorder = Recorder(storage)
+        self._done = asyncio.Event()  # set whenever a request is finished
 
     @property
     def waiting(self) -> int:
@@ -90,19 +85,39 @@ class Inbox:
         """
         self._kinds[kind] = _Kind(answer, waiting, quick)
 
-    async def accept(self, request: Request) -> bool:
-        """Store a request and have it answered. False when it was accepted before.
+    async def accept(self, request: Request, *, follows: bool = False) -> bool:
+        """Store a request and have it answered. False when it was accepted, or refused, before.
 
-        Raises InboxFull when too many wait; then nothing was stored.
+        follows: it is a part of one that was accepted, and is taken however many wait.
+        Raises InboxFull when too many wait and StorageError when it cannot be stored; then nothing was.
         """
-        if request.key in self._jobs:
+        key = request.key
+        if key in self._jobs or self._was_told(key):
             return False
-        if len(self._jobs) >= self._most:
-            raise InboxFull
-        if not await self._storage.accept(request):
+        if key in self._accepting:  # the same thing in another event, at the same moment
+            await asyncio.wait((self._accepting[key],))
             return False
-        if not self._closing:  # otherwise the next start takes it up
+        if not follows and self._too_many(request):
+            self._note_told(key)  # its other deliveries are refused with it
+            self.outcomes["refused"] += 1
+            raise InboxFull(self.tell(request.user or ""))
+        storing = self._accepting[key] = asyncio.ensure_future(self._storage.accept(request))
+        try:
+            stored = await asyncio.shield(storing)
+        except StorageError:
+            self._note_told(key)
+            raise
+        finally:
+            del self._accepting[key]
+        if stored and not self._closing:  # otherwise the next start takes it up
             self._enqueue(Job(request))
+        return stored
+
+    def tell(self, user: str) -> bool:
+        """Whether a person should be told that something was not taken: once in NOTICE_SECONDS."""
+        if self._was_told("user:" + user):
+            return False
+        self._note_told("user:" + user)
         return True
 
     async def start(self) -> int:
@@ -111,10 +126,10 @@ class Inbox:
         open_requests = [r for r in await self._storage.unfinished() if r.key not in self._jobs]
         for request in open_requests:
             if request.kind in self._kinds:
-                begun = request.state == "answering"
-                self._enqueue(Job(request, reloaded=True, resumed=begun, posted=request.answer_ts))
+                age = max(0.0, time.time() - request.received_at)
+                self._enqueue(Job(request, age=age, resumed=True, posted=request.answer_ts))
             else:
-                await self._storage.advance(request.key, "failed", problem="no such kind of request any more")
+                await self._recorder.record(request.key, "failed", problem="no such kind of request any more")
         return len(open_requests)
 
     async def stop(self, grace: float = 12.0) -> None:
@@ -133,6 +148,7 @@ class Inbox:
         self._jobs.clear()
         self._threads.clear()
         self._tasks.clear()
+        await self._recorder.close()
 
     def job(self, key: str) -> Job | None:
         """The unfinished job of this key."""
@@ -142,10 +158,37 @@ class Inbox:
         """Whether the request is being answered right now."""
         return key in self._running
 
+    async def earlier_done(self, job: Job) -> None:
+        """Wait until everything that the same person asked before `job` is finished."""
+        while True:
+            keys = list(self._jobs)
+            before = keys[: keys.index(job.key)] if job.key in keys else keys
+            if not any(self._jobs[key].user == job.user for key in before):
+                return
+            self._done.clear()
+            await self._done.wait()
+
     async def note_posted(self, job: Job, ts: str) -> None:
         """Record the message that is becoming the answer."""
         job.posted = ts
-        await self._storage.advance(job.key, "answering", answer_ts=ts)
+        await self._recorder.record(job.key, "answering", answer_ts=ts)
+
+    def _too_many(self, request: Request) -> bool:
+        job, jobs = Job(request), self._jobs.values()
+        return (
+            len(self._jobs) >= self._most
+            or sum(other.user == job.user for other in jobs) >= max(4, self._most // 4)
+            or sum(other.channel == job.channel for other in jobs) >= max(4, self._most // 2)
+        )
+
+    def _was_told(self, name: str) -> bool:
+        return time.monotonic() - self._told.get(name, -NOTICE_SECONDS) < NOTICE_SECONDS
+
+    def _note_told(self, name: str) -> None:
+        self._told.pop(name, None)
+        self._told[name] = time.monotonic()
+        while len(self._told) > MOST_TOLD:
+            self._told.pop(next(iter(self._told)))
 
     def _enqueue(self, job: Job) -> None:
         self._jobs[job.key] = job
@@ -158,41 +201,70 @@ class Inbox:
         """Answer one thread's requests in their order."""
         queue = self._threads[thread]
         try:
-            while queue:
-                job = queue[0]
-                kind = self._kinds[job.request.kind]
-                gate = self._quick if kind.quick else self._replies
-                if gate.locked() and kind.waiting is not None:
-                    job.place = self._ahead(job) + 1
-                    await self._tell(kind.waiting, job)
-                async with gate:
-                    if self._closing:
-                        return
-                    job.place = 0
-                    await self._answer(kind, job)
-                queue.popleft()
-                self._jobs.pop(job.key, None)
+            while queue and await self._finish(queue[0]):
+                self._jobs.pop(queue.popleft().key, None)
+                self._done.set()
         finally:
             if not queue:
                 self._threads.pop(thread, None)
                 self._tasks.pop(thread, None)
 
-    async def _answer(self, kind: _Kind, job: Job) -> None:
+    async def _finish(self, job: Job) -> bool:
+        """Answer one request, again where it could not be delivered. False when the inbox closes first."""
+        kind = self._kinds[job.request.kind]
+        gate = self._quick if kind.quick else self._replies
+        for attempt in range(ATTEMPTS):
+            if gate.full and kind.waiting is not None:
+                job.place = self._ahead(job) + 1
+                await self._tell_place(kind.waiting, job)
+            async with gate.passed(job.user, job.channel):
+                if self._closing:
+                    return False
+                job.place = 0
+                if await self._attempt(kind, job):
+                    return True
+            await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+            job.resumed = True
+        await self._recorder.record(job.key, "failed", problem="its answer could not be delivered")
+        return True
+
+    async def _attempt(self, kind: _Kind, job: Job) -> bool:
+        """Have a request answered, or an apology said; False when neither could be delivered."""
         self._running.add(job.key)
+        outcome, problem = "answered", None
         try:
-            await self._storage.advance(job.key, "answering")
-            await kind.answer(job)
+            try:
+                await self._storage.advance(job.key, "answering")
+                await kind.answer(job)
+            except Exception as failure:  # whatever it was, the next request must be answered
+                if self.passing(failure):
+                    log.warning("request %s is tried again: %s", job.key, type(failure).__name__)
+                    return False
+                log.exception("request %s failed", job.key)
+                job.resumed = True
+                if not await self._apologised(job):
+                    return False
+                outcome, problem = "failed", f"{type(failure).__name__}: {failure}"
             if job.dropped:
-                await self._storage.withdraw(job.key)
+                outcome = "dropped"
+                await self._recorder.withdraw(job.key)
             else:
-                await self._storage.advance(job.key, "answered", answer_ts=job.posted)
-        except Exception as problem:  # whatever it was, the next request must be answered
-            log.exception("request %s failed", job.key)
-            await self._storage.advance(job.key, "failed", problem=f"{type(problem).__name__}: {problem}")
+                await self._recorder.record(job.key, outcome, answer_ts=job.posted, problem=problem)
         finally:
             self._running.discard(job.key)
+        self.outcomes[outcome] += 1
+        return True
 
-    async def _tell(self, waiting: Answer, job: Job) -> None:
+    async def _apologised(self, job: Job) -> bool:
+        try:
+            if self.apology is not None:
+                await self.apology(job)
+        except Exception:
+            log.exception("request %s: the apology could not be delivered", job.key)
+            return False
+        return True
+
+    async def _tell_place(self, waiting: Answer, job: Job) -> None:
         try:
             await waiting(job)
         except Exception:  # a notice that fails must not cost the answer

@@ -51,6 +51,10 @@ class Settings:
     cache_mb: int = 128
     retention_days: int = 30
     allowed_channels: tuple[str, ...] = ()
+    allowed_users: tuple[str, ...] = ()  # Slack user ids; empty: everybody in the workspace
+    allowed_teams: tuple[str, ...] = ()  # team ids beside the bot's own, for Slack Connect
+    allow_guests: bool = False
+    answer_within: int = 3600  # seconds after which an answer is too late and becomes an apology
     thread_follow: bool = True
     log_level: str = "INFO"
 
@@ -98,16 +102,25 @@ def load(
 
 def _parse(name: str, text: str) -> object:
     variable = name.upper()
-    if name in ("threads", "port", "max_queue", "context_tokens", "cache_mb", "retention_days", "rate_limit"):
+    if name in (
+        "threads",
+        "port",
+        "max_queue",
+        "context_tokens",
+        "cache_mb",
+        "retention_days",
+        "rate_limit",
+        "answer_within",
+    ):
         try:
             return int(text)
         except ValueError:
             raise SettingsError(f"{variable} must be a whole number, not {text!r}") from None
-    if name == "thread_follow":
+    if name in ("thread_follow", "allow_guests"):
         if text.lower() not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
             raise SettingsError(f"{variable} must be true or false, not {text!r}")
         return text.lower() in ("true", "1", "yes", "on")
-    if name in ("allowed_channels", "allowed_hosts"):
+    if name in ("allowed_channels", "allowed_users", "allowed_teams", "allowed_hosts"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if name == "model_dir":
         return Path(text).expanduser()
@@ -131,6 +144,7 @@ def _check(settings: Settings) -> None:
         ("cache_mb", 0, 1_000_000),
         ("retention_days", 0, 36_500),
         ("rate_limit", 0, 1_000_000),
+        ("answer_within", 10, 7 * 86_400),
     ):
         value = getattr(settings, name)
         if not low <= value <= high:

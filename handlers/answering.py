@@ -38,8 +38,6 @@ from handlers.writing import Writer
 
 log = logging.getLogger(__name__)
 
-STALE = 3_600.0  # seconds after which an answer is no longer useful and becomes an apology
-
 
 class Answering:
     """The answerers of one connection; `register` hands them to the inbox."""
@@ -83,7 +81,7 @@ class Answering:
         if found.final:
             job.posted = found.final
             return
-        if job.late(STALE):
+        if job.late(slack.services.settings.answer_within):
             await self.say(job, ask, words("too_late"), found)
             return
         text = split_tag(await message_text(slack, ask.message))[1]
@@ -138,6 +136,9 @@ class Answering:
         if found.final:
             job.posted = found.final
             return
+        if job.late(self._slack.services.settings.answer_within):
+            await self.say(job, ask, words("too_late"), found)
+            return
         text = split_tag(await message_text(self._slack, ask.message))[1]
         result = await classify(self._slack, words, text, user_key(ask.team, ask.user))
         if result is None:
@@ -156,6 +157,16 @@ class Answering:
                     blocks=content,
                     metadata=_metadata(job.key, "emotion", ask.ts),
                 )
+
+    async def apologise(self, job: Job) -> None:
+        """Say that a request failed, in place of what stands of its answer."""
+        ask = Ask(**job.request.payload)
+        words = await self._slack.words(ask.team, ask.user)
+        found = await self._found(job, ask)
+        if found.final:
+            job.posted = found.final
+        else:
+            await self.say(job, ask, words("failed"), found)
 
     async def say(self, job: Job, ask: Ask, text: str, found: Posted = NOTHING) -> None:
         """Answer a request with one of the bot's own sentences."""
@@ -178,7 +189,7 @@ class Answering:
     async def _found(self, job: Job, ask: Ask) -> Posted:
         if not job.resumed and not ask.replaces:
             return NOTHING
-        messages = await fetch_thread(self._slack, ask.channel, ask.thread_ts)
+        messages = await fetch_thread(self._slack, ask.channel, ask.thread_ts, since=ask.ts)
         me = (await self._slack.identity()).bot
         found = find_answer(messages, me, job.key, ask.ts, job.posted)
         if found.final or not ask.replaces:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import logging
 
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
-from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.inbox import Inbox
 from bot.services import Services
-from handlers import actions, assistant, commands, home, mentions, shortcuts, threads
+from handlers import (
+    actions,
+    apologies,
+    assistant,
+    commands,
+    home,
+    mentions,
+    permissions,
+    shortcuts,
+    threads,
+)
 from handlers.answering import Answering
+from handlers.calling import LimitedWebClient
 from handlers.context import Slack
 
 
@@ -24,12 +33,7 @@ class BotApp(AsyncApp):
 def build_app(services: Services) -> BotApp:
     """The app over `services`, with the settings' token and Web API address; nothing is connected yet."""
     settings = services.settings
-    client = AsyncWebClient(
-        token=settings.slack_bot_token,
-        base_url=settings.slack_api_url,
-        # Only what Slack says it has not done is sent again by itself.
-        retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=5)],
-    )
+    client = LimitedWebClient(settings.slack_bot_token, settings.slack_api_url)
     app = BotApp(
         client=client,
         logger=logging.getLogger("slack_bolt"),
@@ -39,9 +43,11 @@ def build_app(services: Services) -> BotApp:
     app.slack = Slack(services, client, Inbox(services.storage, settings.max_queue))
     answering = Answering(app.slack)
     answering.register()
+    permissions.register(app, app.slack)  # ahead of everything that answers
     threads.note_changes(app, app.slack)  # ahead of the assistant, which takes no edits
     assistant.register(app, app.slack)
     for surface in (mentions, threads, commands, shortcuts, actions):
         surface.register(app, app.slack)
     home.register(app, app.slack, answering)
+    apologies.register(app, app.slack, answering)
     return app

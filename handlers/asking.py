@@ -53,7 +53,9 @@ async def take(slack: Slack, request: Request, channel: str, user: str, thread_t
     """Store a request; when too many wait, say so to the person instead. False when nothing was stored."""
     try:
         return await slack.inbox.accept(request)
-    except InboxFull:
+    except InboxFull as full:
+        if not full.tell:
+            return False
         team = request.payload.get("team", "")
         words = await slack.words(str(team), user)
         await slack.whisper(channel, user, words("overloaded"), thread_ts)

@@ -134,7 +134,7 @@ async def _open_chat(slack: Slack, job: Job) -> None:
     job.posted = ts
     ask = Ask(team, channel, ts, ts, user, {"text": asked["text"], "plain": True}, "command")
     await slack.services.storage.join(ask.thread, user_key(team, user))
-    await slack.inbox.accept(ask.request("chat"))
+    await slack.inbox.accept(ask.request("chat"), follows=True)
 
 
 async def _opened(slack: Slack, job: Job) -> str | None:

@@ -13,6 +13,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.inbox import Inbox
 from bot.services import Services
+from bot.storage import StorageError, UserSettings
+from handlers.calling import is_passing
 from handlers.language import Words, language_of
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,8 @@ class Person:
     locale: str | None = None
     is_bot: bool = False
     is_guest: bool = False
+    team: str = ""  # the workspace this person belongs to
+    known: bool = True  # False where Slack tells the bot nothing
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,10 @@ class Slack:
         try:
             found: dict[str, Any] = (await self.client.users_info(user=user, include_locale=True))["user"]
         except SlackApiError as problem:
+            if is_passing(problem):
+                raise
             log.warning("users.info: %s", problem.response.get("error"))
-            return Person(user, user)
+            return self._remember(Person(user, user, known=False))
         profile = found.get("profile", {})
         name = profile.get("display_name") or profile.get("real_name") or found.get("name") or user
         person = Person(
@@ -86,15 +92,22 @@ class Slack:
             found.get("locale"),
             bool(found.get("is_bot")),
             bool(found.get("is_restricted") or found.get("is_ultra_restricted") or found.get("is_stranger")),
+            str(found.get("team_id") or ""),
         )
+        return self._remember(person)
+
+    def _remember(self, person: Person) -> Person:
         while len(self._people) >= MOST_PEOPLE:
             self._people.pop(next(iter(self._people)))
-        self._people[user] = (time.monotonic(), person)
+        self._people[person.id] = (time.monotonic(), person)
         return person
 
     async def words(self, team: str, user: str) -> Words:
         """The strings in this person's language: their own choice, else Slack's locale."""
-        chosen = await self.services.storage.settings(user_key(team, user))
+        try:
+            chosen = await self.services.storage.settings(user_key(team, user))
+        except StorageError:  # an apology must be possible without the database
+            chosen = UserSettings()
         return Words(chosen.language or language_of((await self.person(user)).locale))
 
     def allowed(self, channel: str) -> bool:

@@ -37,10 +37,11 @@ def register(app: AsyncApp, slack: Slack, answering: Answering) -> None:
 
     async def delete(job: Job) -> None:
         asked = job.request.payload
+        await slack.inbox.earlier_done(job)  # what is being answered now would be stored again
         await slack.services.conversations.forget_user(user_key(asked["team"], asked["user"]))
         await publish(asked["team"], asked["user"], "deleted_data")
 
-    slack.inbox.register("delete_data", delete)
+    slack.inbox.register("delete_data", delete, quick=True)
 
     @app.event("app_home_opened")
     async def opened(event: dict[str, Any], body: dict[str, Any]) -> None:

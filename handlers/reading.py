@@ -13,6 +13,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.storage import Turn
 from bot.tags import split_tag
+from handlers.calling import is_passing
 from handlers.context import Slack, user_key
 
 log = logging.getLogger(__name__)
@@ -72,16 +73,28 @@ def is_for_someone_else(text: str, bot_user: str) -> bool:
     return bool(match and match[1] != bot_user and not names_bot(text, bot_user))
 
 
-async def fetch_thread(slack: Slack, channel: str, thread_ts: str) -> list[dict[str, Any]]:
-    """A thread's messages, oldest first, the bot's with their metadata; [] where it cannot be read."""
+async def fetch_thread(
+    slack: Slack, channel: str, thread_ts: str, since: str | None = None
+) -> list[dict[str, Any]]:
+    """A thread's messages, oldest first, the bot's with their metadata; [] where it may not be read.
+
+    since: only the parent and what came after this ts.
+    """
     messages: list[dict[str, Any]] = []
     cursor: str | None = None
     for _ in range(MOST_PAGES):
         try:
             found = await slack.client.conversations_replies(
-                channel=channel, ts=thread_ts, limit=_PAGE, cursor=cursor, include_all_metadata=True
+                channel=channel,
+                ts=thread_ts,
+                limit=_PAGE,
+                cursor=cursor,
+                oldest=since,
+                include_all_metadata=True,
             )
         except SlackApiError as problem:
+            if is_passing(problem):
+                raise
             log.warning("conversations.replies: %s", problem.response.get("error"))
             break
         known = {message["ts"] for message in messages}
