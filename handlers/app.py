@@ -12,6 +12,7 @@ from handlers import (
     actions,
     apologies,
     assistant,
+    catching_up,
     commands,
     home,
     mentions,
@@ -21,6 +22,7 @@ from handlers import (
 )
 from handlers.answering import Answering
 from handlers.calling import LimitedWebClient
+from handlers.catching_up import CatchingUp
 from handlers.context import Slack
 
 
@@ -28,6 +30,7 @@ class BotApp(AsyncApp):
     """An AsyncApp that carries what its handlers share."""
 
     slack: Slack
+    catching_up: CatchingUp
 
 
 def build_app(services: Services) -> BotApp:
@@ -43,6 +46,7 @@ def build_app(services: Services) -> BotApp:
     app.slack = Slack(services, client, Inbox(services.storage, settings.max_queue))
     answering = Answering(app.slack)
     answering.register()
+    app.catching_up = catching_up.register(app, app.slack)
     permissions.register(app, app.slack)  # ahead of everything that answers
     threads.note_changes(app, app.slack)  # ahead of the assistant, which takes no edits
     assistant.register(app, app.slack)
