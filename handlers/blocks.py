@@ -52,9 +52,7 @@ def stop_row(words: Words, key: str) -> Block:
 def answer_blocks(words: Words, text: str, key: str, notes: Sequence[str] = ()) -> list[Block]:
     """A finished answer: its Markdown, what is to be said about it, and the buttons."""
     again = button(words("again"), AGAIN, key)
-    forget = button(
-        words("forget"), FORGET, key, confirm=confirmation(words, words("confirm_forget")), style="danger"
-    )
+    forget = button(words("forget"), FORGET, key, confirm=confirmation(words, words("confirm_forget")))
     judge = {
         "type": "feedback_buttons",
         "action_id": JUDGE,

@@ -31,32 +31,32 @@ async def show_mood(slack: Slack, job: Job) -> None:
         name = (await slack.identity()).name
         await answer_privately(slack, job, words("mood_unreadable", bot=name))
         return
-    rows = await _scored(slack, messages)
+    rows, total = await _scored(slack, messages)
     if not rows:
         await answer_privately(slack, job, words("nothing_to_classify"))
         return
-    text, content = timeline(words, rows, len(messages))
+    text, content = timeline(words, rows, total)
     await answer_privately(slack, job, text, content)
     await _send_chart(slack, words, asked["user"], rows)
 
 
-async def _scored(slack: Slack, messages: list[dict[str, Any]]) -> list[tuple[str, Emotion]]:
-    """(ts, emotion) of what people wrote."""
+async def _scored(slack: Slack, messages: list[dict[str, Any]]) -> tuple[list[tuple[str, Emotion]], int]:
+    """(ts, emotion) of the newest that people wrote, and how many messages that is of."""
     texts: list[tuple[str, str]] = []
-    for message in messages[-MOST_ROWS * 2 :]:
+    for message in messages:
         if message.get("bot_id") or message.get("subtype") not in (None, "file_share", "thread_broadcast"):
             continue
         text = await message_text(slack, message)
         if any(character.isalnum() for character in text):
             texts.append((message["ts"], text))
-    texts = texts[-MOST_ROWS:]
-    if not texts:
-        return []
+    newest = texts[-MOST_ROWS:]
+    if not newest:
+        return [], 0
     try:
-        found = await slack.services.emotions.classify_many([text for _, text in texts])
+        found = await slack.services.emotions.classify_many([text for _, text in newest])
     except EmptyText:
-        return []
-    return [(ts, emotion) for (ts, _), emotion in zip(texts, found, strict=True)]
+        return [], 0
+    return [(ts, emotion) for (ts, _), emotion in zip(newest, found, strict=True)], len(texts)
 
 
 def timeline(words: Words, rows: list[tuple[str, Emotion]], total: int) -> tuple[str, list[Block]]:

@@ -146,3 +146,5 @@ async def test_acknowledged_while_replies_run(bench: Bench) -> None:
     assert not [m for ts in asked for m in box.messages("general", ts)[1:] if is_finished(m)]
     assert len(times) >= 44
     assert times[math.ceil(len(times) * 0.99) - 1] < 0.5
+    engine.pause = 0
+    await bench.idle()

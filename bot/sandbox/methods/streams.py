@@ -90,16 +90,17 @@ def _streaming(context: Context, arguments: Arguments) -> tuple[Channel, Json]:
 
 
 def _read(context: Context, arguments: Arguments) -> list[Json]:
-    """What one call adds, as blocks. Raises SlackError msg_too_long, invalid_chunks."""
+    """What one call adds, as blocks in their order. Raises SlackError msg_too_long, invalid_chunks."""
     added: list[Json] = []
-    texts = [arguments.text("markdown_text")] if "markdown_text" in arguments else []
+    if "markdown_text" in arguments:
+        added.append({"type": "markdown", "text": arguments.text("markdown_text")})
     chunks = arguments.json("chunks") or []
     if not isinstance(chunks, list):
         raise SlackError("invalid_chunks")
     for chunk in chunks:
         kind = chunk.get("type") if isinstance(chunk, dict) else None
         if kind == "markdown_text" and isinstance(chunk.get("text"), str):
-            texts.append(chunk["text"])
+            added.append({"type": "markdown", "text": chunk["text"]})
         elif kind == "blocks" and isinstance(chunk.get("blocks"), list):
             checked = limits.check_blocks(chunk["blocks"])
             added += number_blocks(context.workspace.new_id, checked) or []
@@ -107,9 +108,10 @@ def _read(context: Context, arguments: Arguments) -> list[Json]:
             added.append({**chunk, "type": kind, "block_id": context.workspace.new_id(AUTO)})
         else:
             raise SlackError("invalid_chunks")
+    texts = [block["text"] for block in added if block["type"] == "markdown" and "block_id" not in block]
     if sum(map(len, texts)) > limits.MARKDOWN_TEXT:
         raise SlackError("msg_too_long")
-    return [*([{"type": "markdown", "text": "".join(texts)}] if texts else []), *added]
+    return added
 
 
 def _append(context: Context, message: Json, added: list[Json]) -> None:

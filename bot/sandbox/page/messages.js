@@ -97,7 +97,7 @@ function conversation(message, channel, view) {
 
 function files(message) {
   return (message.files ?? []).map((file) => file.mimetype.startsWith("image/") && file.size
-    ? h("img", { class: "large", src: `/files/${file.id}`, alt: file.alt_txt || file.title })
+    ? h("figure", {}, h("figcaption", { text: file.title }), h("img", { class: "large", src: `/files/${file.id}`, alt: file.alt_txt || file.title }))
     : h("div", { class: "file" }, icon("file"), h("span", { text: file.title })));
 }
 

@@ -67,12 +67,24 @@ function reference(inner) {
   const [target, label] = inner.split("|", 2);
   if (target.startsWith("@")) return mention(target.slice(1));
   if (target.startsWith("#")) return h("span", { class: "mention", text: `#${state.channels.get(target.slice(1))?.name ?? label ?? target}` });
+  if (target.startsWith("!date^")) return document.createTextNode(date(target.slice(6), label));
   if (target.startsWith("!")) return h("span", { class: "mention loud", text: broadcast(target.slice(1), label) });
   return link(unescape(target), label === undefined ? undefined : unescape(label));
 }
 
+// `seconds^format` with Slack's tokens, in the reader's own time; `label` where it is none.
+function date(target, label) {
+  const [seconds, format = ""] = target.split("^");
+  const at = new Date(Number(seconds) * 1000);
+  if (Number.isNaN(at.getTime())) return label ?? target;
+  const day = (style) => at.toLocaleDateString([], { dateStyle: style });
+  const tokens = { date: day("long"), date_num: day("short"), date_short: day("medium"), date_long: day("full"),
+    date_pretty: day("long"), date_short_pretty: day("medium"), date_long_pretty: day("full"),
+    time: at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }), time_secs: at.toLocaleTimeString() };
+  return format.replace(/\{(\w+)\}/g, (whole, name) => tokens[name] ?? whole);
+}
+
 function broadcast(target, label) {
-  if (target.startsWith("date^")) return label ?? target;
   return `@${label ?? target.split("^")[0]}`;
 }
 
