@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
-from bot.engine.interface import EngineError, Message, Prompt
+from bot.engine.interface import EngineError, Message, Prompt, Speaker
 
 # Used where a model directory brings no template of its own (the ChatML of the Qwen family).
 CHATML = (
@@ -27,6 +28,8 @@ CHATML = (
     "+ '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+# Instructions, examples and turns come again and again; texts longer than this are not kept.
+_SHORT = 4000
 # Private-use characters stand for contents while the template runs, so that what it writes and
 # what a person wrote can be told apart afterwards.
 _MARK = re.compile("\ue000(\\d+)\ue001")
@@ -50,6 +53,8 @@ class Encoder:
         self._special = {token.content: number for number, token in added.items() if token.special}
         pattern = "|".join(re.escape(text) for text in sorted(self._special, key=len, reverse=True))
         self._controls = re.compile(f"({pattern})") if pattern else None
+        self._shared = lru_cache(maxsize=64)(self._encode_head)
+        self._pieces = lru_cache(maxsize=512)(self._encode_piece)
         self._template = _compile(_find_template(directory, settings))
 
     def encode(self, prompt: Prompt) -> list[int]:
@@ -57,12 +62,19 @@ class Encoder:
         return self._encode(prompt.messages, answer=True, opening=prompt.opening)
 
     def encode_shared(self, prompt: Prompt) -> list[int]:
-        """Token ids of the prompt's shared messages alone: a prefix of `encode` for usual templates."""
-        return self._encode(prompt.messages[: prompt.shared], answer=False) if prompt.shared else []
+        """Token ids with which `encode` begins whatever follows the prompt's shared messages.
+
+        It is what two made-up continuations have in common, so that what the template writes before
+        the next message counts too, and nothing of any real message does.
+        """
+        shared = prompt.messages[: prompt.shared]
+        if not shared or len(shared) == len(prompt.messages):
+            return []
+        return self._shared(shared, prompt.messages[prompt.shared].speaker)
 
     def encode_text(self, text: str) -> list[int]:
         """Token ids of plain text; control tokens in it are only characters."""
-        return list(self._text.encode(text, add_special_tokens=False).ids)
+        return list(self._pieces(text) if len(text) <= _SHORT else self._encode_piece(text))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids` without control tokens; an unfinished character shows as U+FFFD."""
@@ -78,6 +90,13 @@ class Encoder:
         """Ids that end a turn, as far as the tokenizer's own settings tell."""
         names = [self._names["eos_token"], "<|im_end|>", "<|endoftext|>", "<|eot_id|>"]
         return {self._special[name] for name in names if name in self._special}
+
+    def _encode_piece(self, text: str) -> tuple[int, ...]:
+        return tuple(self._text.encode(text, add_special_tokens=False).ids)
+
+    def _encode_head(self, shared: tuple[Message, ...], speaker: Speaker) -> list[int]:
+        ways = [self._encode((*shared, Message(speaker, text)), answer=True) for text in ("a", "1")]
+        return ways[0][: common(*ways)]
 
     def _encode(self, messages: Sequence[Message], answer: bool, opening: str = "") -> list[int]:
         marked = [
@@ -145,7 +164,7 @@ def _compile(source: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=[loopcontrols],
-        autoescape=False,  # noqa: S701  # no HTML
+        autoescape=False,  # no HTML
     )
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
@@ -164,3 +183,11 @@ def _read_json(file: Path) -> dict[str, Any]:
         return {}
     found = json.loads(file.read_text(encoding="utf-8"))
     return found if isinstance(found, dict) else {}
+
+
+def common(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many leading tokens are the same."""
+    for at, (left, right) in enumerate(zip(a, b, strict=False)):
+        if left != right:
+            return at
+    return min(len(a), len(b))

@@ -57,8 +57,8 @@ class Prompt:
 class Sampling:
     """How text is drawn from the logits. None takes the model's own `generation_config.json`.
 
-    temperature 0 is greedy, any other draws. `stop` strings end the answer and are not part of it. A seed makes an
-    answer repeatable.
+    temperature 0 is greedy, any other draws. `stop` strings end the answer and are not part of it.
+    A seed makes an answer repeatable.
     """
 
     max_tokens: int = 512

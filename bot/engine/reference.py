@@ -17,6 +17,7 @@ import torch
 from bot.engine.detokenizer import Detokenizer
 from bot.engine.encoding import Encoder
 from bot.engine.interface import EngineError, Prompt, PromptTooLong, Sampling
+from bot.engine.sampling import read_defaults
 
 
 class ReferenceEngine:
@@ -28,13 +29,14 @@ class ReferenceEngine:
         from transformers import AutoModelForCausalLM
 
         self.encoder = Encoder(directory)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(
+        auto: Any = AutoModelForCausalLM  # half typed
+        self.model: Any = auto.from_pretrained(
             directory, dtype=dtype, local_files_only=True, weights_only=True
         ).eval()
         self._context = min(context_tokens, int(self.model.config.max_position_embeddings))
         self._name = directory.resolve().name
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="reference-engine")
-        self._ends = self.encoder.end_tokens
+        self._ends = self.encoder.end_tokens | read_defaults(directory).ends
 
     @property
     def name(self) -> str:
@@ -47,7 +49,7 @@ class ReferenceEngine:
     def count(self, prompt: Prompt) -> int:
         return len(self.encoder.encode(prompt))
 
-    async def score(self, prompt: Prompt, labels: Sequence[str]) -> list[float]:
+    async def score(self, prompt: Prompt, labels: Sequence[str], *, relative: bool = False) -> list[float]:
         ids = self._fitting(prompt, 0)
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._score, ids, list(labels))
 
@@ -98,10 +100,11 @@ class ReferenceEngine:
         from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
         from transformers.generation.streamers import BaseStreamer
 
+        config: Any = GenerationConfig  # half typed
         text = Detokenizer(self.encoder, sampling.stop)
         ends = self._ends
 
-        class Pieces(BaseStreamer):  # type: ignore[misc]  # transformers has no types
+        class Pieces(BaseStreamer):
             prompt_seen = False
 
             def put(self, value: torch.Tensor) -> None:
@@ -116,21 +119,16 @@ class ReferenceEngine:
                 if rest := text.flush():
                     put(rest)
 
-        class Ended(StoppingCriteria):  # type: ignore[misc]  # transformers has no types
+        class Ended(StoppingCriteria):
             def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
                 return torch.full((len(input_ids),), cancelled.is_set() or text.stopped)
 
         settings: dict[str, Any] = {"max_new_tokens": sampling.max_tokens, "eos_token_id": sorted(ends)}
-        if sampling.temperature == 0:
-            settings |= {"do_sample": False}
-        else:
-            for name in ("temperature", "top_p", "top_k"):
-                if getattr(sampling, name) is not None:
-                    settings[name] = getattr(sampling, name)
-        if sampling.repetition_penalty is not None:
-            settings["repetition_penalty"] = sampling.repetition_penalty
-        elif sampling.temperature == 0:
-            settings["repetition_penalty"] = 1.0
+        if sampling.temperature is not None:
+            settings["do_sample"] = sampling.temperature > 0
+        for name in ("temperature", "top_p", "top_k", "repetition_penalty"):
+            if getattr(sampling, name) is not None and (name, sampling.temperature) != ("temperature", 0):
+                settings[name] = getattr(sampling, name)
         try:
             if sampling.seed is not None:
                 torch.manual_seed(sampling.seed)
@@ -139,9 +137,7 @@ class ReferenceEngine:
                 self.model.generate(
                     tokens,
                     attention_mask=torch.ones_like(tokens),
-                    generation_config=GenerationConfig(
-                        **(self.model.generation_config.to_diff_dict() | settings)
-                    ),
+                    generation_config=config(**(self.model.generation_config.to_diff_dict() | settings)),
                     streamer=Pieces(),
                     stopping_criteria=StoppingCriteriaList([Ended()]),
                 )

@@ -55,7 +55,7 @@ class Sampler:
     """How one answer is drawn, with what it remembers: the tokens seen and its own random numbers."""
 
     def __init__(self, sampling: Sampling, defaults: Defaults, prompt: Sequence[int]) -> None:
-        """`prompt` are the ids that count as said already. Raises EngineError for values that mean nothing."""
+        """`prompt` are the ids that count as said. Raises EngineError for values without a meaning."""
         given = sampling.temperature
         self.temperature = _first(given, defaults.temperature if defaults.sample else 0.0)
         self.top_k = int(_first(sampling.top_k, defaults.top_k))
@@ -156,7 +156,7 @@ def _best(logits: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def _nucleus(shares: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
-    """`shares` (the largest first) with 0 where the ones before already reach top_p (Holtzman et al., 2020)."""
+    """`shares` (the largest first), 0 where those before reach top_p (Holtzman et al., 2020)."""
     before = shares.cumsum(-1) - shares
     keep = before < top_p
     keep[..., 0] = True
