@@ -21,7 +21,7 @@ GRACE = 14.5  # seconds; supervisors commonly kill after 15
 
 
 def on_stop(stop: Callable[[], None]) -> None:
-    """Call `stop` at the first SIGTERM or SIGINT; after GRACE seconds, or at the second one, leave at once."""
+    """Call `stop` at the first SIGTERM or SIGINT; leave after GRACE seconds, or at once at the second one."""
     loop = asyncio.get_running_loop()
     seen = False
 

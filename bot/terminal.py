@@ -22,7 +22,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from bot.conversation import Conversations
-from bot.emotion import EmptyText, Emotion, Emotions, Explanation
+from bot.emotion import Emotion, Emotions, EmptyText, Explanation
 from bot.roles import Role
 from bot.storage import Storage
 from config.settings import Settings
@@ -85,7 +85,7 @@ async def judge_text(
 async def judge_lines(
     emotions: Emotions, lines: TextIO, *, role: str, strict: bool, explain: bool, as_json: bool
 ) -> None:
-    """Print a judgement for each line: label, confidence and text, or a JSON object. Empty lines stay empty."""
+    """Print label, confidence and text of each line, or a JSON object; empty lines stay empty."""
     size = 1 if lines.isatty() else BATCH
     with _bar(not lines.isatty() and not sys.stdout.isatty()) as bar:
         rows = iter(line.rstrip("\r\n") for line in lines)

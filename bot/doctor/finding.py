@@ -34,6 +34,6 @@ def doubtful(subject: str, said: str, mend: str) -> Finding:
     return Finding(subject, "warning", said, mend)
 
 
-def broken(subject: str, said: str, mend: str) -> Finding:
-    """The bot cannot run like this."""
+def broken(subject: str, said: str, mend: str = "") -> Finding:
+    """The bot cannot run like this. `mend` is empty where `said` is an error that tells it itself."""
     return Finding(subject, "broken", said, mend)

@@ -29,8 +29,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         directory = find_model(settings)
         check_model(directory)
     except ModelError as problem:
-        said, _, mend = str(problem).partition(": ")
-        yield broken("model", said, mend or "run `python -m bot fetch`")
+        yield broken("model", str(problem))
         return
     yield from local(directory, settings)
 

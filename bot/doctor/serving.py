@@ -24,12 +24,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         yield fine("roles", ", ".join(load_roles()))
     except RoleError as problem:
-        yield broken("roles", str(problem), "correct the file")
+        yield broken("roles", str(problem))
     yield port(settings)
     try:
         check_exposure(settings)
     except SettingsError as problem:
-        yield broken("reach", f"HOST={settings.host} lets other machines in", str(problem).partition(": ")[2])
+        yield broken("reach", str(problem))
     else:
         who = (
             "this machine alone"
@@ -76,8 +76,7 @@ async def database(settings: Settings) -> Finding:
     try:
         storage = await Storage.open(settings.database_url)
     except StorageError as problem:
-        said, _, mend = str(problem).partition(": ")
-        return broken("database", said, mend or "correct DATABASE_URL")
+        return broken("database", str(problem), "correct DATABASE_URL, or what it points to")
     try:
         await storage.check()
     except StorageError as problem:

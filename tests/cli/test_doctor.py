@@ -1,0 +1,171 @@
+"""`doctor` names what is wrong and how it is mended."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bot.doctor import examine, machine, model, report, serving, slack
+from bot.doctor.finding import Finding
+from bot.sandbox import Sandbox
+from bot.sandbox.manifest import ALL_SCOPES, App
+from config.settings import Settings
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sandbox() -> Sandbox:
+    """A workspace that gave the app every scope."""
+    async with Sandbox(manifest=App()) as opened:
+        yield opened
+
+
+def connected(sandbox: Sandbox, **changes: str) -> Settings:
+    """Settings with the sandbox's tokens."""
+    settings = Settings(
+        slack_api_url=sandbox.api_url,
+        slack_bot_token=sandbox.bot_token,
+        slack_app_token=sandbox.app_token,
+    )
+    return replace(settings, **changes)
+
+
+async def asked(settings: Settings) -> list[Finding]:
+    """What Slack says."""
+    return [finding async for finding in slack.examine(settings)]
+
+
+async def test_good_tokens_and_all_scopes_are_fine(sandbox: Sandbox) -> None:
+    found = await asked(connected(sandbox))
+    assert [finding.state for finding in found] == ["ok", "ok", "ok"]
+    assert "in the workspace Sandbox" in found[0].said
+
+
+async def test_each_missing_scope_is_named() -> None:
+    scopes = tuple(scope for scope in ALL_SCOPES if scope not in ("chat:write", "im:history"))
+    async with Sandbox(manifest=App(scopes=scopes)) as sandbox:
+        found = [finding for finding in await asked(connected(sandbox)) if finding.state == "broken"]
+    assert {finding.said for finding in found} == {"chat:write is missing", "im:history is missing"}
+    assert all("OAuth & Permissions" in finding.mend for finding in found)
+
+
+async def test_wrong_and_mixed_up_tokens_are_told_apart(sandbox: Sandbox) -> None:
+    found = await asked(connected(sandbox, slack_bot_token="xoxb-wrong"))
+    assert found[0].state == "broken"
+    assert "refuses SLACK_BOT_TOKEN (invalid_auth)" in found[0].said
+    found = await asked(connected(sandbox, slack_app_token=sandbox.bot_token))
+    assert "refuses SLACK_APP_TOKEN (not_allowed_token_type)" in found[-1].said
+    assert "mixed up" in found[-1].mend
+    assert sandbox.bot_token not in "".join(finding.line() for finding in found)
+
+
+async def test_a_slack_that_cannot_be_reached_is_said() -> None:
+    settings = Settings(
+        slack_api_url="http://127.0.0.1:1/api/", slack_bot_token="xoxb-a", slack_app_token="xapp-a"
+    )
+    (found,) = await asked(settings)
+    assert found.state == "broken"
+    assert "cannot be reached" in found.said
+
+
+async def test_without_tokens_the_sandbox_is_announced() -> None:
+    (found,) = await asked(Settings())
+    assert (found.state, found.said) == ("ok", "no tokens are set: `run` starts the sandbox")
+
+
+def test_the_machines_pitfalls_are_known() -> None:
+    assert machine.python((3, 9), True).state == "broken"
+    assert machine.python((3, 14), True).state == "broken"
+    assert "64-bit" in machine.python((3, 11), False).mend
+    assert machine.python((3, 12), True).state == "ok"
+    assert "dot-product" in machine.processor("aarch64", "fp asimd crc32").said
+    assert machine.processor("aarch64", "fp asimd asimddp").state == "ok"
+    assert machine.processor("arm64", "").state == "ok"
+    assert machine.processor("AMD64", "sse2").state == "warning"
+    assert machine.processor("riscv64", "").state == "warning"
+    assert machine.threads(8, 2).mend.startswith("set THREADS=2")
+    assert machine.threads(0, 2).said == "2 of 2 cores for the model"
+    assert machine.swap(10**9, 4 * 10**9).state == "warning"
+    assert any(finding.subject == "wsl" for finding in machine.system("5.15.0-microsoft-standard-wsl2"))
+    assert machine.packages().state == "ok"
+
+
+def test_memory_is_compared_with_what_the_model_needs() -> None:
+    assert model.memory(900, 4000, "int8").state == "ok"
+    assert model.memory(900, 1000, "int8").state == "warning"
+    assert "PRECISION=int4" in model.memory(2000, 1000, "bf16").mend
+    assert "PRECISION" not in model.memory(2000, 1000, "int4").mend
+    assert model.available() > 0
+
+
+def test_a_model_that_is_not_there_is_broken(tmp_path: Path) -> None:
+    (found,) = model.examine(Settings(model_dir=tmp_path / "none"))
+    assert found.state == "broken"
+    assert "fetch" in found.said
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    (found,) = model.examine(Settings(model_dir=tmp_path))
+    assert found.state == "broken"
+    assert "config.json" in found.said
+
+
+def test_a_server_that_does_not_answer_is_broken() -> None:
+    found = model.server(Settings(llm_url="http://127.0.0.1:1/v1"))
+    assert found.state == "broken"
+    assert "start it, or correct LLM_URL" in found.mend
+
+
+def test_a_taken_port_and_an_open_host_are_broken() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        found = serving.port(Settings(port=taken.getsockname()[1]))
+    assert found.state == "broken"
+    assert "set PORT=" in found.mend
+    findings = {finding.subject: finding for finding in serving.examine(Settings(host="0.0.0.0"))}
+    assert findings["reach"].state == "broken"
+    assert "API_TOKEN is not set" in findings["reach"].said
+
+
+async def test_a_database_that_cannot_be_opened_is_broken(tmp_path: Path) -> None:
+    assert (await serving.database(Settings(database_url=url(tmp_path / "new" / "a.sqlite3")))).state == "ok"
+    (tmp_path / "bad.sqlite3").write_bytes(b"this is not a database" * 100)
+    assert (await serving.database(Settings(database_url=url(tmp_path / "bad.sqlite3")))).state == "broken"
+    assert (await serving.database(Settings(database_url="mysql://x/y"))).state == "broken"
+
+
+@pytest.mark.model
+async def test_the_report_is_lines_or_json_and_tells_whether_all_is_well(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(model_dir=model_dir, port=0, database_url=url(tmp_path / "a.sqlite3"))
+    assert await report(settings, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    subjects = {finding["subject"] for finding in found}
+    assert {"python", "model", "precision", "memory", "threads", "port", "database", "slack"} <= subjects
+    broken = replace(settings, model_dir=tmp_path / "none")
+    assert not await report(broken, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("✗ model")]
+    assert lines[-1].startswith("1 broken")
+
+
+async def test_a_check_that_fails_itself_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fall(_: Settings) -> None:
+        raise OSError("no /proc here")
+
+    monkeypatch.setattr(serving, "disk", fall)
+    settings = Settings(model_dir=tmp_path, port=0, database_url=url(tmp_path / "a.sqlite3"))
+    found = [finding async for finding in examine(settings)]
+    assert any("could not be looked at (OSError: no /proc here)" in finding.said for finding in found)
+    assert found[-1].subject == "slack"
+
+
+def url(file: Path) -> str:
+    """The address of an SQLite file."""
+    return f"sqlite+aiosqlite:///{file}"

@@ -1,0 +1,96 @@
+"""`run` starts everything, says so in one line, and stops when it is told."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_bench import Process, bot, running
+
+SECRET = "这句话不该出现在日志里"
+
+
+@pytest.mark.model
+def test_the_ready_line_tells_where_everything_is(process: Process) -> None:
+    assert re.fullmatch(
+        r"ready in \d+\.\d s: page and API http://127\.0\.0\.1:\d+/ \| "
+        r"Slack sandbox http://127\.0\.0\.1:\d+/ \| model starter",
+        process.ready,
+    )
+    assert get(process.url + "/readyz")["parts"] == {"model": True, "storage": True, "slack": True}
+    for address in (process.url, process.sandbox):
+        with urllib.request.urlopen(address + "/") as answer:
+            assert answer.status == 200
+            assert "text/html" in answer.headers["Content-Type"]
+
+
+@pytest.mark.model
+def test_the_api_tells_good_from_bad(process: Process) -> None:
+    good = post(process.url, {"text": "#EMOTION#今天的实验终于成功了，太棒了！"})
+    assert good["emotion_label"] == "正面"
+    bad = post(process.url, {"text": "#EMOTION#快递又丢了，客服还挂我电话"})
+    assert bad["emotion_label"] == "负面"
+
+
+@pytest.mark.model
+def test_logs_are_json_with_a_request_id_and_without_what_people_wrote(process: Process) -> None:
+    before = len(process.errors)
+    found = post(process.url, {"text": SECRET, "mode": "emotion"})
+    assert found["emotion_label"]
+    lines = [json.loads(line) for line in process.errors[before:]]
+    mine = [line for line in lines if line["message"].startswith("POST /api/infer 200")]
+    assert mine
+    assert re.fullmatch(r"[0-9a-f]{12}", mine[0]["request_id"])
+    assert {"time", "level", "logger", "message"} <= set(mine[0])
+    assert SECRET not in "".join(process.errors)
+    assert SECRET not in "".join(process.output)
+
+
+@pytest.mark.model
+def test_a_taken_port_is_said_in_one_line(process: Process, tmp_path: Path) -> None:
+    port = process.url.rpartition(":")[2]
+    found = bot(tmp_path, "run", "--port", port)
+    assert found.returncode == 2
+    assert len(found.stderr.splitlines()) == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in found.stderr
+    assert f"--port {int(port) + 1}" in found.stderr
+
+
+@pytest.mark.model
+def test_a_bot_over_another_server_starts_without_a_model_and_stops_in_time(
+    process: Process, tmp_path: Path
+) -> None:
+    llm = {"LLM_URL": f"{process.url}/v1", "LLM_MODEL": "starter"}
+    with running(tmp_path, "--port", "0", **llm) as second:
+        assert second.ready.endswith("model starter")
+        good = post(second.url, {"text": "#EMOTION#今天的实验终于成功了，太棒了！"})
+        assert good["emotion_label"] == "正面"
+        assert second.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in "".join(second.errors)
+
+
+def test_a_missing_model_is_named_with_the_mend(tmp_path: Path) -> None:
+    found = bot(tmp_path, "run", "--port", "0", "--model_dir", str(tmp_path / "none"))
+    assert found.returncode == 1
+    assert found.stderr.strip().splitlines()[-1].startswith(f"bot: {tmp_path / 'none'}")
+    assert "fetch" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def get(url: str) -> Any:
+    """The JSON at an address."""
+    with urllib.request.urlopen(url) as answer:
+        return json.loads(answer.read())
+
+
+def post(url: str, body: dict[str, Any]) -> Any:
+    """The answer of `/api/infer`."""
+    request = urllib.request.Request(f"{url}/api/infer", json.dumps(body).encode())
+    with urllib.request.urlopen(request) as answer:
+        return json.loads(answer.read())
