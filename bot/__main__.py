@@ -110,6 +110,12 @@ async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, Path | None
         await engine.close()
 
 
+def _fetch(options: argparse.Namespace, settings: Settings) -> None:
+    from bot.models.fetching import fetch
+
+    fetch(options.name, settings.hf_endpoint or None)
+
+
 def _manifest(options: argparse.Namespace, _: Settings) -> None:
     from handlers.manifest import create_app_url, manifest_json
 
@@ -132,6 +138,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Settings], int | None]] = {
     "run": _run,
     "emotion": _emotion,
     "chat": _chat,
+    "fetch": _fetch,
     "manifest": _manifest,
     "doctor": _doctor,
     "feedback": _feedback,

@@ -40,6 +40,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     database_url: str = field(default="sqlite+aiosqlite:///data/bot.sqlite3", repr=False)
+    hf_endpoint: str = ""  # empty: the Hugging Face hub itself
     llm_url: str = ""
     llm_model: str = ""  # empty: the first one that the server lists
     llm_api_key: str = field(default="", repr=False)
@@ -156,6 +157,8 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, name)
         if value and not value.startswith(prefix):
             raise SettingsError(f"{name.upper()} must be {kind} and begins with {prefix}")
+    if settings.hf_endpoint and urlsplit(settings.hf_endpoint).scheme not in ("http", "https"):
+        raise SettingsError("HF_ENDPOINT must begin with http:// or https://")
     if settings.llm_url and urlsplit(settings.llm_url).scheme not in ("http", "https"):
         raise SettingsError("LLM_URL must begin with http:// or https://, like http://127.0.0.1:8080/v1")
     if settings.api_token and len(settings.api_token) < TOKEN_LENGTH:

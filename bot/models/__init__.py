@@ -1,5 +1,7 @@
 """Model directories: found, fetched and checked before anything is loaded."""
 
-from bot.models.finding import ModelError, check_model, find_model
+from bot.models.checking import check_model
+from bot.models.errors import ModelError
+from bot.models.finding import find_model
 
 __all__ = ["ModelError", "check_model", "find_model"]

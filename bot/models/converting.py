@@ -9,6 +9,7 @@ biases are small and stay in float32.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gguf import GGUFReader, ReaderTensor, dequantize
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bot.models.errors import ModelError
 from bot.models.tensors import Tensor, write_tensors
 from bot.models.vocabulary import Vocabulary, write_tokenizer
 
@@ -42,7 +44,7 @@ _INNER = {
 }
 
 
-class ConversionError(ValueError):
+class ConversionError(ModelError):
     """A GGUF file that cannot be converted; the message says why."""
 
 
@@ -51,6 +53,7 @@ def convert_gguf(file: Path, directory: Path) -> None:
 
     Written are model.safetensors, config.json, generation_config.json and the tokenizer's files.
     """
+    print(f"reading {file.name}: some seconds", file=sys.stderr)
     try:
         reader = GGUFReader(file)
     except ValueError as problem:

