@@ -1,16 +1,24 @@
-"""A workspace and a bot in it, for each test."""
+"""A workspace and a bot in it, for each test; and a browser to look at it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
 from slack_bench import Bench, Scripted, run_bot
 
 from bot.roles import Role
 from bot.sandbox import Sandbox
 from handlers import writing
+
+CHROMIUM = Path("/usr/bin/chromium")  # where there is none, the one that playwright installs
+INSTALLED: dict[str, Any] = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
+
+Look = Callable[..., Awaitable[Page]]
 
 
 @pytest.fixture
@@ -33,3 +41,36 @@ async def bench(sandbox: Sandbox, tmp_path: Path, roles: dict[str, Role]) -> Asy
     """A bot whose engine says what the test gives it."""
     async with run_bot(sandbox, f"sqlite+aiosqlite:///{tmp_path}/bot.sqlite3", Scripted(), roles) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def slack_browser() -> AsyncIterator[Browser]:
+    """Chromium, started once."""
+    async with async_playwright() as playwright:
+        opened = await playwright.chromium.launch(
+            args=["--no-sandbox", "--disable-dev-shm-usage"], **INSTALLED
+        )
+        yield opened
+        await opened.close()
+
+
+@pytest.fixture
+async def look(slack_browser: Browser, sandbox: Sandbox) -> AsyncIterator[Look]:
+    """Opens the workspace's page as a person: `await look("Ada")`. A script error fails the test."""
+    contexts, problems = [], []
+
+    async def open_page(user: str = "Ada", **options: Any) -> Page:
+        options = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
+        context = await slack_browser.new_context(**options)
+        contexts.append(context)
+        page = await context.new_page()
+        page.on("pageerror", lambda problem: problems.append(str(problem)))
+        page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
+        await page.goto(f"{sandbox.page_url}?user={user}")
+        await expect(page.locator(".link")).to_have_class("link up")  # the app is connected
+        return page
+
+    yield open_page
+    for context in contexts:
+        await context.close()
+    assert problems == []
