@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
+from types import TracebackType
 from typing import TextIO
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -42,6 +43,7 @@ def set_up(level: str = "INFO", hidden: Iterable[str] = (), stream: TextIO | Non
     for name in ("aiosqlite", "alembic", "asyncio", "httpx", "matplotlib"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
 
 
 def new_request_id() -> str:
@@ -49,6 +51,14 @@ def new_request_id() -> str:
     found = secrets.token_hex(6)
     request_id.set(found)
     return found
+
+
+def _log_uncaught(kind: type[BaseException], problem: BaseException, traceback: TracebackType | None) -> None:
+    """What ends the process is logged like everything else, without secrets."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, problem, traceback)
+    else:
+        logging.getLogger("bot").critical("uncaught exception", exc_info=(kind, problem, traceback))
 
 
 def _note_request(record: logging.LogRecord) -> bool:
@@ -64,7 +74,8 @@ class _Redacting(logging.Formatter):
     def redact(self, text: str) -> str:
         for secret in self._hidden:
             text = text.replace(secret, "***")
-        return _SECRET.sub("***", text)
+        # Half a surrogate pair, which no stream can write, becomes a question mark.
+        return _SECRET.sub("***", text).encode("utf-8", "replace").decode()
 
 
 class _Json(_Redacting):
@@ -81,8 +92,11 @@ class _Json(_Redacting):
         found.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             found["exception"] = self.formatException(record.exc_info)
-        shown = {key: self.redact(value) if isinstance(value, str) else value for key, value in found.items()}
-        return json.dumps(shown, ensure_ascii=False, default=lambda value: self.redact(str(value)))
+        shown = {
+            key: value if isinstance(value, (bool, int, float)) else self.redact(str(value))
+            for key, value in found.items()
+        }
+        return json.dumps(shown, ensure_ascii=False)
 
 
 class _Plain(_Redacting):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def process(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def as_before() -> Iterator[None]:
     """`main` sets logging up for its own process; here it must not stay."""
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, hook = list(root.handlers), root.level, sys.excepthook
     yield
     logging.captureWarnings(False)
-    root.handlers[:], root.level = handlers, level
+    root.handlers[:], root.level, sys.excepthook = handlers, level, hook
