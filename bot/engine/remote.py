@@ -87,13 +87,17 @@ class RemoteEngine:
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
         body = self._body(prompt, sampling) | {"stream": True}
+        finished = False
         async with self._post(body) as answer:
             async for event in _events(answer):
                 if "error" in event:
                     raise EngineError(f"the server at LLM_URL failed: {_said(event)}")
                 for choice in event.get("choices") or []:
+                    finished = finished or bool(choice.get("finish_reason"))
                     if piece := (choice.get("delta") or {}).get("content"):
                         yield piece
+        if not finished:
+            raise EngineError("the server at LLM_URL broke its answer off")
 
     async def forget(self, session: str | None = None) -> None:
         """What the other server caches is its own."""
