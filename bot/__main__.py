@@ -47,7 +47,7 @@ def _say(problem: str, code: int) -> int:
 
 
 def _run(_: argparse.Namespace, settings: Settings) -> None:
-    from bot.metrics import watch_queue
+    from bot.metrics import watch_queue, watch_reconnects
     from bot.running import Connection, run
     from bot.services import Services
     from handlers import build_app
@@ -56,7 +56,9 @@ def _run(_: argparse.Namespace, settings: Settings) -> None:
     def connect(services: Services) -> Connection:
         app = build_app(services)
         watch_queue("slack", lambda: app.slack.inbox.waiting)
-        return SlackConnection(app, services.settings)
+        connection = SlackConnection(app, services.settings)
+        watch_reconnects(lambda: connection.reconnects)
+        return connection
 
     asyncio.run(run(settings, connect))
 

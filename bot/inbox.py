@@ -14,8 +14,10 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bot import metrics
 from bot.fairness import Gate
 from bot.jobs import InboxFull, Job
+from bot.logs import request_id
 from bot.recording import Recorder
 from bot.storage import Request, Storage, StorageError
 
@@ -100,6 +102,7 @@ class Inbox:
         if not follows and self._too_many(request):
             self._note_told(key)  # its other deliveries are refused with it
             self.outcomes["refused"] += 1
+            metrics.finished("slack", "refused")
             raise InboxFull(self.tell(request.user or ""))
         storing = self._accepting[key] = asyncio.ensure_future(self._storage.accept(request))
         try:
@@ -231,6 +234,7 @@ class Inbox:
     async def _attempt(self, kind: _Kind, job: Job) -> bool:
         """Have a request answered, or an apology said; False when neither could be delivered."""
         self._running.add(job.key)
+        request_id.set(job.key)
         outcome, problem = "answered", None
         try:
             try:
@@ -253,6 +257,7 @@ class Inbox:
         finally:
             self._running.discard(job.key)
         self.outcomes[outcome] += 1
+        metrics.finished("slack", outcome, job.age + time.monotonic() - job.since)
         return True
 
     async def _apologised(self, job: Job) -> bool:

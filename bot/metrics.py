@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -18,6 +20,14 @@ FIRST = Histogram(
     "bot_first_token_seconds", "From a request to its first text.", ["surface"], buckets=_SECONDS
 )
 TOKENS = Counter("bot_tokens", "Tokens read (prompt) and written (completion).", ["surface", "kind"])
+SPEED = Histogram(
+    "bot_tokens_per_second",
+    "Tokens written a second, from an answer's first text to its last.",
+    buckets=(1, 2, 5, 10, 15, 20, 30, 40, 60, 80, 120, 200),
+)
+RETRIES = Counter(
+    "bot_slack_retries", "Calls to Slack made again, by method and reason.", ["method", "reason"]
+)
 WAITING = Gauge("bot_queue_waiting", "Accepted requests that wait.", ["surface"])
 CONNECTED = Gauge("bot_part_ready", "Whether a part of the bot is ready (1) or not (0).", ["part"])
 ENGINE = Gauge("bot_engine_info", "The model that answers.", ["model"])
@@ -68,6 +78,33 @@ def watch(surface: str) -> Iterator[Watched]:
         finally:
             REQUESTS.labels(surface, watched.outcome).inc()
             TOTAL.labels(surface).observe(watched.seconds)
+
+
+def finished(surface: str, outcome: str, seconds: float | None = None) -> None:
+    """Count a request that was not `watch`ed, and the seconds it took where they are known."""
+    REQUESTS.labels(surface, outcome).inc()
+    if seconds is not None:
+        TOTAL.labels(surface).observe(seconds)
+
+
+class _Totals(Collector):
+    """Numbers that somebody else counts, asked for at each scrape."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, tuple[str, Callable[[], float]]] = {}
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        for name, (meaning, ask) in self.asked.items():
+            yield CounterMetricFamily(name, meaning, value=ask())
+
+
+_TOTALS = _Totals()
+REGISTRY.register(_TOTALS)
+
+
+def watch_reconnects(count: Callable[[], float]) -> None:
+    """Ask `count` at each scrape how often the socket to Slack was replaced."""
+    _TOTALS.asked["bot_socket_reconnects"] = ("Times the socket to Slack was replaced.", count)
 
 
 def watch_queue(surface: str, waiting: Callable[[], float]) -> None:

@@ -17,6 +17,7 @@ from bot.conversation import Conversations
 from bot.emotion import Emotions
 from bot.engine import Engine
 from bot.loading import load_engine
+from bot.measured import MeasuredEngine
 from bot.roles import load_roles
 from bot.sandbox import Sandbox
 from bot.services import Services
@@ -129,7 +130,8 @@ async def _start(bot: Bot, connect: Connect) -> None:
             slack_bot_token=bot.sandbox.bot_token,
             slack_app_token=bot.sandbox.app_token,
         )
-    bot.engine, directory = await loading
+    engine, directory = await loading
+    bot.engine = MeasuredEngine(engine)
     services = Services(
         settings=settings,
         roles=roles,
@@ -139,7 +141,6 @@ async def _start(bot: Bot, connect: Connect) -> None:
         storage=bot.storage,
     )
     bot.opening.services = services
-    metrics.ENGINE.labels(bot.engine.name).set(1)
     for part in bot.ready():
         metrics.watch_ready(part, lambda part=part: bot.ready()[part])  # type: ignore[misc]  # binds each part
     bot.connection = connect(services)

@@ -14,6 +14,8 @@ from slack_sdk.http_retry.async_handler import AsyncRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from bot import metrics
+
 ATTEMPTS = 5  # after "too many requests"
 SPACING = 0.25  # seconds between the calls that waited for the same limit
 PAUSES = (0.5, 2.0, 5.0)  # seconds before a safe call is made again
@@ -101,6 +103,7 @@ class TooMany(AsyncRetryHandler):
     ) -> None:
         """Wait for the method's budget."""
         method = _method(request)
+        metrics.RETRIES.labels(method, "too_many").inc()
         self._budget.exhausted(method, _retry_after(response))
         await self._budget.wait(method)
         state.next_attempt_requested = True
@@ -135,6 +138,7 @@ class Passing(AsyncRetryHandler):
         error: Exception | None = None,
     ) -> None:
         """Wait a little, longer each time."""
+        metrics.RETRIES.labels(_method(request), "error" if response is None else "server").inc()
         pause = PAUSES[min(state.current_attempt, len(PAUSES) - 1)]
         await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311  spreads calls, guards nothing
         state.next_attempt_requested = True

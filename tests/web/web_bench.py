@@ -39,7 +39,7 @@ class Spoken:
     name: str = "spoken"
     context_tokens: int = 2048
 
-    async def score(self, prompt: Prompt, labels: Sequence[str]) -> list[float]:
+    async def score(self, prompt: Prompt, labels: Sequence[str], *, relative: bool = False) -> list[float]:
         if self.problem is not None:
             raise self.problem
         negative = "-" in prompt.messages[-1].content
