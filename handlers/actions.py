@@ -17,7 +17,7 @@ from handlers.context import Slack, user_key
 from handlers.emotions import classify
 from handlers.language import Words
 from handlers.manners import echo, escape
-from handlers.private import respond
+from handlers.private import respond, respond_once
 from handlers.reading import answer_text
 
 
@@ -175,8 +175,9 @@ async def _share(slack: Slack, job: Job) -> None:
         result.line, result.confidence, words, job.key, quote=echo(text, 1000), buttons=False
     )
     content.insert(1, blocks.context(words("shared_by", user=escape(person.name))))
-    await respond(
-        asked["response_url"],
+    await respond_once(
+        slack,
+        job,
         f"{result.line}\n{echo(text, 1000)}",
         content,
         in_channel=True,

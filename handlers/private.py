@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
 
+from aiohttp import ClientConnectorError, ClientError
 from slack_sdk.errors import SlackRequestError
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.inbox import Job
@@ -12,6 +16,10 @@ from handlers import blocks
 from handlers.context import Slack, user_key
 from handlers.emotions import classify
 from handlers.manners import echo
+
+log = logging.getLogger(__name__)
+
+SENT = "sent"  # stands for the ts of an answer that Slack gives none
 
 
 async def respond(
@@ -33,19 +41,46 @@ async def respond(
         "unfurl_links": False,
         "unfurl_media": False,
     }
-    answer = await AsyncWebhookClient(url).send_dict({k: v for k, v in body.items() if v is not None})
+    client = AsyncWebhookClient(url, retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=3)])
+    answer = await client.send_dict({k: v for k, v in body.items() if v is not None})
     if answer.status_code != 200:
         raise SlackRequestError(
             f"the response_url refused the answer: {answer.status_code} {answer.body[:200]}"
         )
 
 
+async def respond_once(
+    slack: Slack,
+    job: Job,
+    text: str,
+    content: Sequence[blocks.Block] | None = None,
+    *,
+    in_channel: bool = False,
+    thread_ts: str | None = None,
+) -> None:
+    """Answer the request of `job` at its response_url, where nobody can read back what was answered.
+
+    One that was begun before the process ended counts as shown: twice would be worse than the little
+    chance of never.
+    """
+    if job.resumed and job.posted == SENT:
+        return
+    await slack.inbox.note_posted(job, SENT)
+    url = job.request.payload["response_url"]
+    try:
+        await respond(url, text, content, in_channel=in_channel, thread_ts=thread_ts)
+    except (ClientConnectorError, SlackRequestError):  # it was not shown
+        await slack.inbox.note_posted(job, "")
+        raise
+    except (ClientError, asyncio.TimeoutError) as problem:
+        log.warning("request %s: Slack did not say whether it showed the answer: %s", job.key, problem)
+
+
 async def answer_privately(
     slack: Slack, job: Job, text: str, content: Sequence[blocks.Block] | None = None
 ) -> None:
     """Answer the request of `job` for its asker's eyes only."""
-    payload = job.request.payload
-    await respond(payload["response_url"], text, content, thread_ts=payload.get("thread_ts"))
+    await respond_once(slack, job, text, content, thread_ts=job.request.payload.get("thread_ts"))
 
 
 async def show_emotion(slack: Slack, job: Job) -> None:

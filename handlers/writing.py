@@ -8,11 +8,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from aiohttp import ClientError
 from slack_sdk.errors import SlackApiError
 from slack_sdk.models.messages.chunk import BlocksChunk, MarkdownTextChunk
 from slack_sdk.web.async_chat_stream import AsyncChatStream
 
 from handlers import blocks
+from handlers.calling import is_passing
 from handlers.context import Slack
 from handlers.language import Words
 from handlers.manners import Cleaner, Pager, mrkdwn
@@ -23,9 +25,6 @@ log = logging.getLogger(__name__)
 PERIOD = 1.0  # seconds between two calls for one message
 REFUSED = 600.0  # seconds until streaming is tried again where the workspace refused it
 NOTICE = 3_000  # characters of the plain text beside the blocks
-
-# Errors that say nothing about whether this workspace lets messages be streamed.
-_PASSING = ("internal_error", "fatal_error", "ratelimited", "request_timeout", "service_unavailable", "None")
 
 
 class Writer:
@@ -133,9 +132,10 @@ class Writer:
         try:
             await stream.append(chunks=[row, MarkdownTextChunk(text=text)])
         except SlackApiError as problem:
-            log.info("no stream was begun (%s): the message is updated", _code(problem))
-            if _code(problem) not in _PASSING:
-                self._slack.refuses_streams_until = time.monotonic() + REFUSED
+            if is_passing(problem):
+                raise  # it may stand in Slack all the same: the inbox looks before it tries again
+            log.info("this workspace streams nothing (%s): the message is updated", _code(problem))
+            self._slack.refuses_streams_until = time.monotonic() + REFUSED
             self._called = -PERIOD
             return False
         if not stream.ts:
@@ -150,7 +150,7 @@ class Writer:
             try:
                 await self._stream.append(markdown_text=text[self._shown :])
                 return
-            except SlackApiError as problem:
+            except (SlackApiError, ClientError, asyncio.TimeoutError) as problem:
                 log.info("the stream ended (%s): the message is updated", _code(problem))
                 self._stream = None
                 # Slack updates no message that it still takes for a stream.
@@ -173,8 +173,9 @@ class Writer:
             await self._pace()
             rest = self._pages[self._page][self._shown :]
             try:
-                await self._stream.stop(markdown_text=rest or None, metadata=self._metadata(True, last))
-            except SlackApiError as problem:
+                # It is final once its buttons stand, so that a stop in between leaves no half of it.
+                await self._stream.stop(markdown_text=rest or None, metadata=self._metadata(False, last))
+            except (SlackApiError, ClientError, asyncio.TimeoutError) as problem:
                 log.info("the stream ended (%s): the message is updated", _code(problem))
             self._stream = None
         await self._pace()
@@ -252,5 +253,7 @@ def _notice(text: str) -> str:
     return mrkdwn(text)[:NOTICE]
 
 
-def _code(problem: SlackApiError) -> str:
-    return str(problem.response.get("error"))
+def _code(problem: Exception) -> str:
+    return (
+        str(problem.response.get("error")) if isinstance(problem, SlackApiError) else type(problem).__name__
+    )
