@@ -115,6 +115,9 @@ async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, Path | None
 def _fetch(options: argparse.Namespace, settings: Settings) -> None:
     from bot.models.fetching import fetch
 
+    if options.name is None and (settings.model_dir or settings.llm_url):
+        print("nothing to fetch: MODEL_DIR or LLM_URL is set; `fetch NAME` fetches all the same")
+        return
     fetch(options.name, settings.hf_endpoint or None)
 
 

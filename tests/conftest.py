@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,21 @@ from bot.engine import Engine
 from bot.engine.opening import open_engine
 from bot.roles import Role, load_roles
 from config.settings import ROOT, Settings
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With REQUIRE_ALL=1 a test that lacks the model, the browser or the database fails."""
+    report = yield
+    needs = {"model", "browser", "postgres"} & {mark.name for mark in item.iter_markers()}
+    if "model_dir" in getattr(item, "fixturenames", ()):
+        needs.add("model")
+    if os.environ.get("REQUIRE_ALL") == "1" and needs and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which REQUIRE_ALL forbids: needs {', '.join(sorted(needs))}"
+    return report
 
 
 @pytest.fixture(scope="session")

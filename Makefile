@@ -1,0 +1,61 @@
+# `make run` and `make test` do all the set-up they need; a second call starts at once.
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --disable-pip-version-check --constraint constraints.txt
+
+# Any Python from 3.10 to 3.13 that can make environments: `make run PYTHON=python3.12` chooses.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.10; do \
+  $$name -c 'import ensurepip, sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+  2>/dev/null && echo $$name && break; done)
+
+# On x86 Linux the default index has torch for graphics cards, several GB: TORCH_INDEX=URL takes it
+# from the index of CPU builds that torch's own installation page names.
+TORCH_INDEX ?=
+
+.PHONY: help setup run test lint bench clean
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(VENV)/.installed  ## the environment, the dependencies and a model
+	$(PY) -m bot fetch
+
+run: setup  ## start the bot: in Slack with tokens in .env, else in a sandbox on localhost
+	$(PY) -m bot run
+
+test: $(VENV)/.dev  ## everything that can be tested here
+	$(PY) -m bot fetch starter
+	$(PY) -m pytest $(TESTS)
+
+lint: $(VENV)/.dev  ## style and types of every file
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(VENV)/.bench  ## speed beside stock transformers and llama.cpp; writes README's table and chart
+	$(PY) -m bot fetch starter
+	$(PY) benchmarks/engine.py
+
+clean:  ## remove the environment and the caches; models/ and data/ stay
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find bot handlers config tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: no Python from 3.10 to 3.13 with venv was found: install one" \
+	  "(on Debian: apt install python3-venv), or name it: make run PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and alone, so that nothing else chooses its build.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(PY)
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(PIP) --editable '.[bench]'
+	@touch $@
