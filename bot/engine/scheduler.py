@@ -55,7 +55,11 @@ class Scheduler:
         """Take up requests, all or none. Raises EngineBusy for a full queue, EngineError once closed."""
         with self._wake:
             self._check_open()
-            for kind, places in ((Stream, self._max_queue), (Score, self._max_queue * SCORES_A_PLACE)):
+            free = MAX_STREAMS - self._work.busy  # places of those that need not wait
+            for kind, places in (
+                (Stream, self._max_queue + free),
+                (Score, self._max_queue * SCORES_A_PLACE),
+            ):
                 new = sum(isinstance(each, kind) for each in requests)
                 waiting = (*self._incoming, *self._work.waiting, *self._work.scores)
                 old = sum(isinstance(each, kind) and not each.cancelled for each in waiting)
@@ -113,8 +117,9 @@ class Scheduler:
                         self._fail_all(failing.explained(problem))
             self._fail_all(EngineError("the engine is closed"))
         except BaseException as problem:
-            # The thread ends; the next request starts another.
-            self._fail_all(EngineError(f"the engine's thread ended ({type(problem).__name__}); ask again"))
+            self._fail_all(
+                EngineError(f"the engine's thread ended ({type(problem).__name__}); ask again"), ending=True
+            )
             raise
 
     def _wait(self) -> bool:
@@ -127,8 +132,10 @@ class Scheduler:
             self._incoming = []
             return not self._closed
 
-    def _fail_all(self, problem: EngineError) -> None:
+    def _fail_all(self, problem: EngineError, ending: bool = False) -> None:
         with self._wake:
+            if ending:  # the next request starts another thread
+                self._thread = None
             lost = [*self._incoming, *self._work.requests()]
             self._incoming = []
             self._work.clear()

@@ -42,6 +42,11 @@ class Workload:
         """Whether there is anything to do but scoring."""
         return bool(self.readings or self.streams)
 
+    @property
+    def busy(self) -> int:
+        """How many answers are in work."""
+        return len(self.streams) + sum(isinstance(reading.by, Stream) for reading in self.readings)
+
     def requests(self) -> Iterator[Request]:
         """Everybody who waits for an answer."""
         yield from self.scores

@@ -1,0 +1,35 @@
+"""A small random model for what needs no real answers, and engines over it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from engine_bench import write_small_model
+
+from bot.engine.local import LocalEngine
+
+Open = Callable[..., LocalEngine]
+
+
+@pytest.fixture(scope="session")
+def small_dir(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small model's directory."""
+    return write_small_model(tmp_path_factory.mktemp("small") / "small", model_dir)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_small(small_dir: Path) -> AsyncIterator[Open]:
+    """Opens float32 engines over the small model, closed at the end of the test."""
+    opened: list[LocalEngine] = []
+
+    def start(**options: Any) -> LocalEngine:
+        opened.append(LocalEngine(small_dir, precision="fp32", **options))
+        return opened[-1]
+
+    yield start
+    for engine in opened:
+        await engine.close()

@@ -1,0 +1,96 @@
+"""What is kept between requests: the role's prefix, each conversation's cache, and nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine_bench import GREEDY, LEAD, ask, watch, write
+
+from bot.engine import Message, Prompt
+from bot.engine.local import LocalEngine
+
+Open = Callable[..., LocalEngine]
+
+
+def turn(history: list[Message], question: str, session: str | None) -> Prompt:
+    """The next question of a conversation."""
+    history.append(Message("user", question))
+    return Prompt((*LEAD, *history), shared=len(LEAD), session=session)
+
+
+async def talk(engine: LocalEngine, turns: int, session: str | None) -> tuple[list[str], list[int]]:
+    """The answers of a conversation, and how many prompt tokens each turn had to read."""
+    history: list[Message] = []
+    answers, read = [], []
+    for number in range(turns):
+        prompt = turn(history, f"第{number}个问题：你好吗？", session)
+        passes = watch(engine)
+        answers.append(await write(engine, prompt))
+        read.append(sum(map(sum, passes)) - len(passes) + 1)
+        history.append(Message("assistant", answers[-1]))
+    return answers, read
+
+
+async def test_the_eighth_turn_reads_its_own_tokens_and_no_more(open_small: Open) -> None:
+    engine = open_small()
+    kept, read = await talk(engine, 8, "thread")
+    alone, whole = await talk(engine, 8, None)
+    assert kept == alone, "a cache changes the speed and nothing else"
+    assert whole[-1] > 5 * read[-1]
+    # A random model's text need not become the same tokens again, so its answers may be read once more.
+    own = len(engine.encoder.encode_text("第7个问题：你好吗？")) + GREEDY.max_tokens * 3 + 12
+    assert read[-1] <= own
+
+
+async def test_forgetting_a_conversation_drops_its_cache(open_small: Open) -> None:
+    engine = open_small()
+    history: list[Message] = []
+    answer = await write(engine, turn(history, "我叫小明。" * 20, "thread"))
+    history.append(Message("assistant", answer))
+    assert "thread" in engine._store
+    await engine.forget("other")
+    assert "thread" in engine._store
+    await engine.forget("thread")
+    assert "thread" not in engine._store
+    passes = watch(engine)
+    await write(engine, turn(history, "我叫什么？", "thread"))
+    assert sum(map(sum, passes)) > 60, "all of it is read again"
+    await engine.forget()
+    assert "thread" not in engine._store
+
+
+async def test_what_is_forgotten_while_it_is_answered_is_not_kept(open_small: Open) -> None:
+    engine = open_small()
+    stream = engine.stream(ask("endless", session="thread"), GREEDY)
+    await anext(stream)
+    await engine.forget("thread")
+    async for _ in stream:
+        pass
+    assert "thread" not in engine._store
+
+
+async def test_two_conversations_with_the_same_words_share_no_memory(open_small: Open) -> None:
+    engine = open_small()
+    expected = await write(engine, ask("我叫小红，我叫什么？"))
+    for session in ("a", "b", "a"):
+        assert await write(engine, ask("我叫小红，我叫什么？", session=session)) == expected
+    a, b = (engine._store.take(session, [*range(9)], 0) for session in ("a", "b"))
+    assert a is None, "a cache is used only for the tokens that it holds"
+    assert b is None
+
+
+async def test_no_budget_keeps_no_conversation_and_answers_the_same(open_small: Open) -> None:
+    engine = open_small(cache_mb=0)
+    kept, _ = await talk(engine, 3, "thread")
+    assert "thread" not in engine._store
+    assert kept == (await talk(open_small(), 3, "thread"))[0]
+
+
+async def test_the_prefix_of_a_role_holds_nothing_that_anybody_said(open_small: Open) -> None:
+    engine = open_small()
+    for text in ("same secret", "same secret", "same secrets"):
+        await write(engine, ask(text))
+    shared = engine.encoder.encode_shared(ask("same secret"))
+    assert engine._store.prefix(shared) is not None
+    assert "secret" not in engine.encoder.decode(shared)
+    assert engine._store.nbytes == engine._store.prefix(shared).nbytes  # type: ignore[union-attr]  # it is there
