@@ -23,7 +23,7 @@ from handlers.reading import answer_payload, fetch_thread, names_bot
 log = logging.getLogger(__name__)
 
 DAY = 86_400.0
-MOST_CHANNELS, MOST_THREADS = 60, 120  # read after a gap, the ones in use last
+MOST_CHANNELS, MOST_THREADS = 60, 60  # read after a gap, the ones in use last
 NEWEST, ROTATING = 2, 2  # conversations that a sample reads: the newest, and some of the others in turn
 SETTLED = 5.0  # seconds after which a message should have been told
 _PAGE, _PAGES = 200, 5

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 20.0  # seconds without a sign of life until a socket counts as dead
 TICK = 2.0  # seconds between two looks at the socket
 QUIET = 30.0  # seconds without an event until it is looked up whether there was one
+SWEEP = 300.0  # seconds between two readings of everything, for what was missed without a sign
 OVERLAP = 10.0  # seconds for which a replaced socket is still listened to
 REMEMBER = 60.0  # seconds between two notes of when Slack was last heard
 MARGIN = 15.0  # seconds before a gap that are read with it
@@ -40,6 +41,7 @@ class SlackConnection:
         self._reading: asyncio.Task[None] | None = None
         self._deaf = False  # a message was found that Slack should have told
         self._looked = self._remembered = 0.0
+        self._swept = time.monotonic()
         self.reconnects = 0
 
     @property
@@ -94,7 +96,10 @@ class SlackConnection:
             await self._replace(socket)
             return
         if self._reading is None or self._reading.done():
+            if self._gap is None and now - self._swept > SWEEP:
+                self._missed_since(time.time() - (now - self._swept))
             if self._gap is not None:
+                self._swept = now
                 self._reading = asyncio.ensure_future(self._catch_up())
             elif now - max(socket.told, self._looked) > QUIET:
                 self._looked = now

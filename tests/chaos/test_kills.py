@@ -1,0 +1,99 @@
+"""The process is killed at every stored state; the next one leaves exactly one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+from chaos_bench import BOT, Launch, answers, one_answer
+from slack_bench import shown
+
+from bot.sandbox import Sandbox
+
+MOMENTS = ("received", "answering", "posted", "streaming", "whole", "final")
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_one_answer_whenever_it_is_killed(sandbox: Sandbox, launch: Launch, moment: str) -> None:
+    first = await launch(kill_at=moment)
+    question = "are you there, and will you still be there when the power comes back?"
+    ts = await sandbox.post("Ada", "general", f"{BOT} {question}")
+    assert await first.died() == -signal.SIGKILL
+    await launch()
+    await one_answer(sandbox, "general", ts, f"You said: {question}")
+    # And the thread goes on with its history.
+    await sandbox.post("Ada", "general", "and now?", ts)
+    await sandbox.wait_for(lambda: len(answers(sandbox, "general", ts)) == 2, 20)
+
+
+@pytest.mark.parametrize("moment", ["received", "posted", "final"])
+async def test_one_classification_whenever_it_is_killed(
+    sandbox: Sandbox, launch: Launch, moment: str
+) -> None:
+    first = await launch(kill_at=moment)
+    ts = await sandbox.post("Ada", "general", f"{BOT} #EMOTION# what a day")
+    assert await first.died() == -signal.SIGKILL
+    await launch()
+    await one_answer(sandbox, "general", ts, "😄 LLM 情感判断：正面")
+
+
+@pytest.mark.parametrize("moment", ["answering", "final"])
+async def test_a_command_is_answered_once(sandbox: Sandbox, launch: Launch, moment: str) -> None:
+    first = await launch(kill_at=moment)
+    await sandbox.command("Ada", "general", "/emotion", "what a day")
+    assert await first.died() == -signal.SIGKILL
+    await launch()
+
+    def told() -> list[str]:
+        return [m["text"] for m in sandbox.ephemerals("Ada", "general") if "情感判断" in m["text"]]
+
+    await sandbox.wait_for(told, 20)
+    await asyncio.sleep(0.5)
+    assert len(told()) == 1
+
+
+async def test_a_chat_command_opens_one_thread(sandbox: Sandbox, launch: Launch) -> None:
+    first = await launch(kill_at="final")  # the thread stands and its question is stored; the rest is not
+    await sandbox.command("Ada", "general", "/chat", "hello")
+    assert await first.died() == -signal.SIGKILL
+    await launch()
+    (root,) = await sandbox.wait_for(lambda: [m for m in sandbox.messages("general") if m.get("bot_id")], 20)
+    await one_answer(sandbox, "general", root["ts"], "You said: hello")
+    assert len([m for m in sandbox.messages("general") if m.get("bot_id")]) == 1
+
+
+async def test_a_polite_stop_finishes_what_is_running(sandbox: Sandbox, launch: Launch) -> None:
+    first = await launch(pause=0.2)
+    ts = await sandbox.post("Ada", "general", f"{BOT} a question that takes a second or two to answer")
+    await sandbox.wait_for(lambda: answers(sandbox, "general", ts), 20)
+    assert await first.stop() < 15
+    await one_answer(sandbox, "general", ts, "You said: a question")
+
+
+async def test_what_is_too_long_for_the_stop_is_finished_by_the_next_process(
+    sandbox: Sandbox, launch: Launch
+) -> None:
+    first = await launch(pause=2.0)
+    ts = await sandbox.post("Ada", "general", f"{BOT} a question that takes far too long to be answered")
+    await sandbox.wait_for(lambda: answers(sandbox, "general", ts), 20)
+    assert await first.stop() < 6  # its grace is 3 seconds here, 12 in real life
+    await launch()
+    await one_answer(sandbox, "general", ts, "You said: a question that takes far too long to be answered")
+
+
+async def test_what_was_said_while_it_was_down_is_answered(sandbox: Sandbox, launch: Launch) -> None:
+    first = await launch()
+    ts = await sandbox.post("Ada", "general", f"{BOT} hello")
+    await one_answer(sandbox, "general", ts, "You said: hello")
+    await first.stop()
+    sandbox.faults.deaf = True  # Slack gives up delivering
+    missed = await sandbox.post("Bo", "general", f"{BOT} anybody?")
+    await sandbox.post("Bo", "general", "just talking")
+    await sandbox.post("Ada", "general", "still there?", ts)
+    await sandbox.wait_for(lambda: len(sandbox.lost) >= 3)
+    sandbox.faults.deaf = False
+    await launch()
+    await one_answer(sandbox, "general", missed, "You said: anybody?")
+    await sandbox.wait_for(lambda: len(answers(sandbox, "general", ts)) == 2, 20)
+    assert "still there?" in shown(answers(sandbox, "general", ts)[1])
