@@ -19,7 +19,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN_LENGTH = 16  # characters that an API_TOKEN must have
 SLACK_API_URL = "https://slack.com/api/"
-TOKEN_HINT = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+HOW_TO_MAKE = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -88,7 +88,10 @@ def load(
     """
     given: dict[str, str] = {}
     if dotenv is not None and dotenv.is_file():
-        given.update({k: v for k, v in dotenv_values(dotenv).items() if v is not None})
+        try:
+            given.update({k: v for k, v in dotenv_values(dotenv).items() if v is not None})
+        except (OSError, UnicodeDecodeError) as problem:
+            raise SettingsError(f"{dotenv} cannot be read ({problem}): correct it, or its owner") from None
     given.update(os.environ if environment is None else environment)
     values: dict[str, object] = {}
     for each in fields(Settings):
@@ -162,7 +165,7 @@ def _check(settings: Settings) -> None:
     if settings.llm_url and urlsplit(settings.llm_url).scheme not in ("http", "https"):
         raise SettingsError("LLM_URL must begin with http:// or https://, like http://127.0.0.1:8080/v1")
     if settings.api_token and len(settings.api_token) < TOKEN_LENGTH:
-        raise SettingsError(f"API_TOKEN must have at least {TOKEN_LENGTH} characters; {TOKEN_HINT}")
+        raise SettingsError(f"API_TOKEN must have at least {TOKEN_LENGTH} characters; {HOW_TO_MAKE}")
     if bool(settings.slack_bot_token) != bool(settings.slack_app_token):
         missing = "SLACK_APP_TOKEN" if settings.slack_bot_token else "SLACK_BOT_TOKEN"
         raise SettingsError(
@@ -175,5 +178,5 @@ def check_exposure(settings: Settings) -> None:
     if not settings.local and not settings.api_token:
         raise SettingsError(
             f"HOST={settings.host} lets other machines in, and API_TOKEN is not set: put one into .env "
-            f"({TOKEN_HINT}), or use HOST=127.0.0.1"
+            f"({HOW_TO_MAKE}), or use HOST=127.0.0.1"
         )
