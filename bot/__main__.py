@@ -139,11 +139,19 @@ def _feedback(options: argparse.Namespace, settings: Settings) -> None:
     asyncio.run(print_feedback(settings, as_json=options.json))
 
 
+def _backup(options: argparse.Namespace, settings: Settings) -> None:
+    from bot.backup import back_up
+
+    size = back_up(settings.database_url, options.file)
+    print(f"{options.file}: {size:,} bytes; set DATABASE_URL=sqlite+aiosqlite:///FILE to use it")
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace, Settings], int | None]] = {
     "run": _run,
     "emotion": _emotion,
     "chat": _chat,
     "fetch": _fetch,
+    "backup": _backup,
     "manifest": _manifest,
     "doctor": _doctor,
     "feedback": _feedback,

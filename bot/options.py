@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     chat = add("chat", "a conversation in the terminal; with TEXT one answer")
     chat.add_argument("text", nargs="?", metavar="TEXT")
     chat.add_argument("--role", default="chat", metavar="NAME", help="any role that answers in words")
+    backup = add("backup", "copy the database into a new file, also while the bot runs")
+    backup.add_argument("file", type=Path, metavar="FILE")
     manifest = add("manifest", "print the Slack app manifest")
     manifest.add_argument("--url", action="store_true", help="print the link that creates the app from it")
     doctor = add("doctor", "check model, tokens, scopes, memory, threads and pitfalls of the platform")

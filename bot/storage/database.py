@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from bot import schema
 from bot.schema import MarkRow
+
+log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 8  # another process may hold SQLite's lock this long
 
@@ -107,13 +110,13 @@ class Database:
         """Leave no bytes of what was deleted: neither in SQLite's log nor as free pages of its file."""
         if not self._on_sqlite:
             return
-        with contextlib.suppress(
-            SQLAlchemyError, OSError
-        ):  # what was deleted is deleted; the next one scrubs
+        try:
             async with self._turn, self._engine.connect() as opened:
-                connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
-                (await connection.exec_driver_sql("PRAGMA incremental_vacuum")).all()
-                (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).all()
+                raw: Any = (await opened.get_raw_connection()).driver_connection
+                for work in ("incremental_vacuum", "wal_checkpoint(TRUNCATE)"):
+                    await raw.execute_fetchall(f"PRAGMA {work}")
+        except (SQLAlchemyError, sqlite3.Error, OSError) as problem:  # the next one scrubs again
+            log.warning("deleted text may stay in the database's free pages for now: %s", problem)
 
 
 def sqlite_path(database_url: str) -> Path | None:
@@ -196,4 +199,4 @@ def _reason(problem: BaseException) -> str:
     if "the database does not take writes: " in text:
         return text.partition("the database does not take writes: ")[2]
     mend = next((mend for sign, mend in _MENDS.items() if sign in text), "check DATABASE_URL and the server")
-    return f"{text}; {mend}"
+    return f"{' '.join(text.split())}; {mend}"
