@@ -88,7 +88,7 @@ def _read_pickle(file: Path) -> Shapes:
     try:
         found = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     except Exception as problem:  # torch names a bad file in many ways; each is the file's fault
-        if code := re.search(r"Unsupported (?:global|class|operand)\D*?([\w.]+\.\w+)", str(problem)):
+        if code := re.search(r"(?i)unsupported (?:global: )?global ([\w.]+)", str(problem)):
             raise ModelError(
                 f"{file} holds code ({code[1]}) and not only tensors: it is not opened; "
                 f"use the model's {SAFETENSORS} instead"

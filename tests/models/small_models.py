@@ -1,0 +1,120 @@
+"""Small random models as directories and as GGUF files: real in every part, and quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quantize
+from tokenizers import pre_tokenizers
+
+from bot.models.converting import _INNER, _OUTER
+from bot.models.vocabulary import Vocabulary, write_tokenizer
+
+MERGES = ("h e", "Ġ he", "l l", "he ll", "hell o")
+CONTROLS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+SIZES: dict[str, Any] = {
+    "vocab_size": 272,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "rope_theta": 1e6,
+    "initializer_range": 0.3,
+}
+
+
+def vocabulary() -> Vocabulary:
+    """Every byte, five merges, three control tokens, and unused entries up to 272."""
+    normal = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(merge.replace(" ", "") for merge in MERGES)]
+    tokens = [*normal, *CONTROLS]
+    types = [TokenType.NORMAL] * len(normal) + [TokenType.CONTROL] * len(CONTROLS)
+    unused = [f"[PAD{number}]" for number in range(len(tokens), SIZES["vocab_size"])]
+    return Vocabulary(
+        tokens=tokens + unused,
+        types=[int(kind) for kind in types + [TokenType.UNUSED] * len(unused)],
+        merges=list(MERGES),
+        end=tokens.index("<|im_end|>"),
+        padding=tokens.index("<|endoftext|>"),
+        template=TEMPLATE,
+    )
+
+
+def random_model(family: str = "qwen2", **sizes: Any) -> Any:
+    """A model of transformers' own, its weights such that float16 holds them exactly."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(11)
+    config = AutoConfig.for_model(family, **{**SIZES, **sizes})
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)  # biases are not zero then
+            weight.copy_(weight.half().float())
+    return model.eval()
+
+
+def write_directory(directory: Path, family: str = "qwen2", **sizes: Any) -> Path:
+    """The model as transformers writes it (safetensors), with a tokenizer."""
+    random_model(family, **sizes).save_pretrained(directory)
+    write_tokenizer(vocabulary(), directory)
+    return directory
+
+
+def write_offline_package(directory: Path) -> Path:
+    """Exactly the five files of the mission's offline package."""
+    directory.mkdir()
+    model = random_model()
+    torch.save(model.state_dict(), directory / "pytorch_model.bin")
+    model.config.to_json_file(directory / "config.json")
+    write_tokenizer(vocabulary(), directory)
+    return directory
+
+
+def write_gguf(
+    file: Path, model: Any, embedding: str = "F16", head: str | None = None, kind: str = "qwen2"
+) -> Path:
+    """`model` as a GGUF file, in float16 but for the embedding, and a `head` if it has a type."""
+    config, words = model.config, vocabulary()
+    writer = GGUFWriter(file, kind)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_freq_base(1e6)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(words.tokens)
+    writer.add_token_types(words.types)
+    writer.add_token_merges(list(words.merges))
+    writer.add_eos_token_id(words.end)
+    writer.add_pad_token_id(words.padding)
+    writer.add_chat_template(words.template)
+    names = {hub: own for own, hub in _OUTER.items()}
+    for number in range(config.num_hidden_layers):
+        for own, hub in _INNER.items():
+            for part in ("weight", "bias"):
+                names[f"model.layers.{number}.{hub}.{part}"] = f"blk.{number}.{own}.{part}"
+    weights = dict(model.state_dict())
+    if head is None:
+        weights.pop("lm_head.weight")
+    for name, weight in weights.items():
+        chosen = {"model.embed_tokens.weight": embedding, "lm_head.weight": head}.get(name) or "F16"
+        stored = GGMLQuantizationType[chosen if weight.dim() > 1 else "F32"]
+        writer.add_tensor(names[name], quantize(weight.numpy(), stored), raw_dtype=stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
