@@ -52,7 +52,14 @@ def stop_row(words: Words, key: str) -> Block:
 def answer_blocks(words: Words, text: str, key: str, notes: Sequence[str] = ()) -> list[Block]:
     """A finished answer: its Markdown, what is to be said about it, and the buttons."""
     again = button(words("again"), AGAIN, key)
-    forget = button(words("forget"), FORGET, key, confirm=confirmation(words, words("confirm_forget")))
+    forget = {
+        "type": "icon_button",
+        "icon": "trash",
+        "text": plain(words("forget")),
+        "action_id": FORGET,
+        "value": key,
+        "confirm": confirmation(words, words("confirm_forget")),
+    }
     judge = {
         "type": "feedback_buttons",
         "action_id": JUDGE,
@@ -64,8 +71,8 @@ def answer_blocks(words: Words, text: str, key: str, notes: Sequence[str] = ()) 
         blocks.append(context(*notes))
     return [
         *blocks,
-        {"type": "context_actions", "elements": [judge]},
-        {"type": "actions", "elements": [again, forget]},
+        {"type": "context_actions", "elements": [judge, forget]},
+        {"type": "actions", "elements": [again]},
     ]
 
 

@@ -15,9 +15,11 @@ from slack_sdk.web.async_chat_stream import AsyncChatStream
 
 from handlers import blocks
 from handlers.calling import is_passing
+from handlers.cleaning import Cleaner
 from handlers.context import Slack
 from handlers.language import Words
-from handlers.manners import Cleaner, Pager, mrkdwn
+from handlers.manners import mrkdwn
+from handlers.paging import Pager
 from handlers.reading import ANSWER
 
 log = logging.getLogger(__name__)

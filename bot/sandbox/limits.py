@@ -178,6 +178,8 @@ class _Checker:
                 self.bad("style must be primary or danger", f"{at}/style")
         if kind == "icon_button":
             self.text(part.get("text"), 75, f"{at}/text", plain=True)
+            if part.get("icon") != "trash":  # the only one Slack has
+                self.bad("icon must be trash", f"{at}/icon")
         if kind == "feedback_buttons":
             for side in ("positive_button", "negative_button"):
                 button = part.get(side) or {}

@@ -7,8 +7,11 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from handlers.manners import Cleaner, clean, echo, escape, fence_after, mrkdwn, neutralise, split
+from handlers.cleaning import Cleaner, clean
+from handlers.manners import echo, escape, mrkdwn, neutralise
+from handlers.paging import fence_after, split
 
 # What Slack acts on in a message's text.
 PING = re.compile(r"<[!@#][A-Za-z]|@(?:channel|here|everyone)", re.IGNORECASE)
@@ -19,7 +22,7 @@ tricky = st.lists(
                 "<!channel>", "<!here|here>", "<@U123>", "<@U1|ada>", "<!subteam^S1|@all>", "<#C1|x>", "<",
                 "!", "@", "@channel", "@everyone", "<!date^1^x|<!here>", "|", "|a|b|\n", "|-|-|\n", "```",
                 "```py\n", "\n", "\n\n", "~~~\n", "![x](http://y)", "&lt;!channel&gt;", "word ", "中文。",
-                "\r\n", "`",
+                "\r\n", "`", "https://a.b/c", "http", "www.", "[x](https://y.z)", "[", "](", ")", "h",
             ]
         ),
         st.text(max_size=6),
@@ -32,6 +35,14 @@ tricky = st.lists(
 def test_nothing_pings(text: str) -> None:
     for safe in (neutralise(text), clean(text), echo(text), escape(text), mrkdwn(clean(text))):
         assert not PING.search(safe)
+
+
+@given(tricky)
+def test_nothing_is_left_to_unfurl(text: str) -> None:
+    markdown = MarkdownIt("commonmark", {"linkify": True}).enable("linkify")
+    assert markdown.linkify is not None
+    markdown.linkify.set({"fuzzy_link": False, "fuzzy_email": False})
+    assert 'href="http' not in markdown.render(clean(text))
 
 
 @given(tricky, st.lists(st.integers(1, 7), min_size=1, max_size=60))
@@ -81,7 +92,15 @@ def test_a_table_becomes_aligned_text() -> None:
         ("<!channel> go", "@\u2060channel go"),
         ("<@U12> hi", "@\u2060U12 hi"),
         ("a < b", "a < b"),
-        ("![cat](http://x/y.png)", "[cat](http://x/y.png)"),
+        ("![cat](http://x/y.png)", "cat (`http://x/y.png`)"),
+        ("see https://example.com/a_b. Or", "see `https://example.com/a_b`. Or"),
+        (
+            '在https://example.com看，[这里](https://a.b/c "t")',
+            "在`https://example.com`看，这里 (`https://a.b/c`)",
+        ),
+        ("`curl https://a.b` and www.c.de", "`curl https://a.b` and `www.c.de`"),
+        ("```\nhttps://a.b\n```", "```\nhttps://a.b\n```"),
+        ("[x] and [y](z) are no links", "[x] and [y](z) are no links"),
         ("```\nopen", "```\nopen\n```"),
     ],
 )
