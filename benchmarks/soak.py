@@ -27,7 +27,9 @@ async def soak(minutes: float, seed: int) -> Figures:
     with tempfile.TemporaryDirectory() as directory:
         async with Sandbox() as sandbox:
             sandbox.faults.retry_delays = (0.5, 10.0, 30.0)
-            storm = Storm(sandbox, Path(directory) / "bot.sqlite3", 1.0, 12.0, hurry=False, seed=seed)
+            storm = Storm(
+                sandbox, Path(directory) / "bot.sqlite3", pace=1.0, calm=8.0, hurry=False, seed=seed
+            )
             return await storm.run(minutes * 60, lambda text: print(text, flush=True))
 
 

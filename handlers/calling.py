@@ -126,7 +126,10 @@ class Passing(AsyncRetryHandler):
     ) -> bool:
         if _method(request) in ONCE or _method(request).startswith("files."):
             return False
-        failed = response is not None and response.status_code >= 500
+        said = response.body if response is not None else None
+        failed = response is not None and (
+            response.status_code >= 500 or (isinstance(said, dict) and said.get("error") in PASSING)
+        )
         return failed or (error is not None and not isinstance(error, SlackApiError) and is_passing(error))
 
     async def prepare_for_next_attempt_async(

@@ -45,6 +45,7 @@ class Socket(SocketModeClient):
         self._pong: float | None = None
         self._stuck_since: float | None = None
         self._working: set[asyncio.Task[None]] = set()
+        self._latest: dict[str, asyncio.Task[None]] = {}  # of each thread, what is handled last
         self._greeted = asyncio.Event()
         self.message_listeners.append(self._note)
         self.socket_mode_request_listeners.append(self._handle)
@@ -113,15 +114,31 @@ class Socket(SocketModeClient):
         self._on_leaving()
 
     async def _handle(self, _: Any, request: SocketModeRequest) -> None:
-        work = asyncio.ensure_future(self._answer(request))
+        thread = _thread(request)
+        before = self._latest.get(thread) if thread else None
+        work = asyncio.ensure_future(self._answer(request, before))
         self._working.add(work)
         work.add_done_callback(self._working.discard)
+        if thread:
+            self._latest[thread] = work
         await work
+        if thread and self._latest.get(thread) is work:
+            del self._latest[thread]
 
-    async def _answer(self, request: SocketModeRequest) -> None:
+    async def _answer(self, request: SocketModeRequest, before: asyncio.Task[None] | None) -> None:
+        if before is not None:  # what is said in a thread is taken up in its order
+            await asyncio.wait((before,))
         started = time.time()
         response = await run_async_bolt_app(self._app, request)
         try:
             await send_async_response(self, request, response, started)
         except (ConnectionError, OSError):  # Slack delivers it again, and it is known then
             log.warning("a request was stored, but its acknowledgement found no open socket")
+
+
+def _thread(request: SocketModeRequest) -> str:
+    """The thread in which an event happened; "" for anything else."""
+    payload: dict[str, Any] = request.payload if isinstance(request.payload, dict) else {}
+    event = payload.get("event") or {}
+    ts = event.get("thread_ts") or event.get("ts")
+    return f"{event.get('channel')}:{ts}" if ts else ""
