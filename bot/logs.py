@@ -31,9 +31,8 @@ def set_up(level: str = "INFO", hidden: Iterable[str] = (), stream: TextIO | Non
     """
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
-    form = _Plain if stream.isatty() else _Json
-    handler.setFormatter(form(tuple(sorted(filter(None, hidden), key=len, reverse=True))))
-    handler.addFilter(_note_request)
+    handler.setFormatter(formatter(stream.isatty(), hidden))
+    handler.addFilter(note_request)
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -44,6 +43,12 @@ def set_up(level: str = "INFO", hidden: Iterable[str] = (), stream: TextIO | Non
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
+
+
+def formatter(terminal: bool, hidden: Iterable[str] = ()) -> logging.Formatter:
+    """Short lines for a terminal, else JSON; the `hidden` texts are never written."""
+    longest_first = tuple(sorted(filter(None, hidden), key=len, reverse=True))
+    return (_Plain if terminal else _Json)(longest_first)
 
 
 def new_request_id() -> str:
@@ -61,7 +66,8 @@ def _log_uncaught(kind: type[BaseException], problem: BaseException, traceback: 
         logging.getLogger("bot").critical("uncaught exception", exc_info=(kind, problem, traceback))
 
 
-def _note_request(record: logging.LogRecord) -> bool:
+def note_request(record: logging.LogRecord) -> bool:
+    """Filter that puts the request's id on a record."""
     record.request_id = request_id.get()
     return True
 
