@@ -78,7 +78,7 @@ class Bot:
         """Which parts are ready."""
         return {
             "model": self.opening.services is not None,
-            "storage": self.storage_works,
+            "storage": self.storage_works and self.storage is not None and not self.storage.problem,
             "slack": self.connection is not None and self.connection.connected,
         }
 
@@ -154,8 +154,15 @@ async def _start(bot: Bot, connect: Connect) -> None:
         connecting.result()
     else:
         log.warning("Slack cannot be reached yet; the page and API work, and Slack is tried again")
+        connecting.add_done_callback(_say_refused)
     supervision.notify("READY=1")
     print(_ready_line(bot), flush=True)
+
+
+def _say_refused(connecting: asyncio.Task[None]) -> None:
+    """The bot has started already: what Slack refuses now is logged, and /readyz tells it too."""
+    if not connecting.cancelled() and (problem := connecting.exception()):
+        log.error("%s", problem)
 
 
 async def _start_sandbox(port: int) -> Sandbox:

@@ -15,6 +15,7 @@ from bot.emotion import EmptyText
 from bot.engine import EngineBusy, EngineError, PromptTooLong
 from bot.logs import request_id
 from bot.metrics import Watched, watch
+from bot.storage import StorageError
 from bot.web.answers import json_answer
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,9 @@ def refusal(problem: Exception) -> Refused:
     if isinstance(problem, EngineError):
         log.error("the engine failed: %s", problem)
         return Refused(503, "engine_failed", "the model could not answer this; try again", retry_after=2)
+    if isinstance(problem, StorageError):
+        log.error("%s", problem)
+        return Refused(503, "storage", "the database cannot be used right now; try again", retry_after=10)
     log.error("request failed", exc_info=problem)
     return Refused(
         500, "internal", f"something went wrong on this side; the log has it under {request_id.get()}"

@@ -71,6 +71,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "The model could not answer this. Try again.",
         "模型没能回答，请再试一次。",
     ),
+    "failed_storage": (
+        "The database cannot be used right now. Try again in a moment.",
+        "数据库暂时无法使用，请稍后再试。",
+    ),
     "failed_too_long": ("This text is too long. Please shorten it.", "文本太长了，请缩短后再试。"),
     "lost": ("The connection to the server was lost. Try again.", "与服务器的连接中断了，请重试。"),
     "token_title": ("Access token", "访问令牌"),

@@ -151,6 +151,17 @@ async def test_what_fails_inside_is_told_by_status_and_code(
         assert "Traceback" not in await answer.text()
 
 
+async def test_without_a_database_emotions_are_judged_and_chat_says_so(site: Site) -> None:
+    assert site.opening.services is not None
+    storage = site.opening.services.storage
+    async with storage._engine.begin() as connection:  # another program has changed the file
+        await connection.exec_driver_sql("DROP TABLE turns")
+    assert (await site.infer("fine", mode="emotion"))[0] == 200
+    status, found, answer = await site.post("/api/infer", {"text": "hi", "mode": "chat"})
+    assert (status, found["error"]["code"], answer.headers["Retry-After"]) == (503, "storage", "10")
+    assert "turns" not in found["error"]["message"]
+
+
 async def test_while_the_model_loads_the_answer_is_503(tmp_path: Path, roles: dict[str, Role]) -> None:
     async with open_site(tmp_path, Spoken(), roles, loaded=False) as site:
         status, found, answer = await site.post("/api/infer", {"text": "hi"})
