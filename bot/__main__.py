@@ -133,6 +133,16 @@ def _doctor(options: argparse.Namespace, settings: Settings) -> int:
     return 0 if asyncio.run(report(settings, as_json=options.json)) else FAILED
 
 
+def _bench(options: argparse.Namespace, settings: Settings) -> None:
+    from bot.bench import bench
+    from bot.models import check_model, find_model
+    from bot.roles import load_roles
+
+    directory = find_model(settings)
+    check_model(directory)
+    bench(settings, directory, load_roles()["emotion"], as_json=options.json)
+
+
 def _feedback(options: argparse.Namespace, settings: Settings) -> None:
     from bot.terminal import print_feedback
 
@@ -154,6 +164,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Settings], int | None]] = {
     "backup": _backup,
     "manifest": _manifest,
     "doctor": _doctor,
+    "bench": _bench,
     "feedback": _feedback,
 }
 

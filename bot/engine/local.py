@@ -43,14 +43,13 @@ class LocalEngine:
         self.encoder = Encoder(directory)
         self.decoder: Decoder = open_decoder(directory, precision, threads)
         self.defaults = read_defaults(directory)
-        self.ends = self.encoder.end_tokens | self.defaults.ends
+        self.ends = frozenset(self.encoder.end_tokens | self.defaults.ends)
         self._name = directory.resolve().name
         self._context = min(context_tokens, self.decoder.shape.positions)
         self._store = PrefixStore(cache_mb * MEGABYTE)
-        self._scheduler = Scheduler(
+        self.scheduler = Scheduler(
             self.decoder,
             self._store,
-            frozenset(self.ends),
             max_queue,
             running_bytes=max(64, cache_mb) * MEGABYTE * _RUNNING,
         )
@@ -90,7 +89,7 @@ class LocalEngine:
         try:
             await answer
         finally:
-            self._scheduler.cancel(request)
+            self.scheduler.cancel(request)
         return request.scores
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
@@ -119,27 +118,28 @@ class LocalEngine:
             sampler=Sampler(sampling, self.defaults, ids),
             said=said,
             limit=min(sampling.max_tokens, self._context - len(ids)),
+            ends=self.ends,
             session=prompt.session,
         )
-        self._scheduler.submit(request)
+        self.scheduler.submit(request)
         try:
             while (piece := await pieces.get()) is not None:
                 if isinstance(piece, Exception):
                     raise piece
                 yield piece
         finally:
-            self._scheduler.cancel(request)
+            self.scheduler.cancel(request)
 
     async def forget(self, session: str | None = None) -> None:
         """See Engine.forget."""
         loop = asyncio.get_running_loop()
         forgotten: asyncio.Future[None] = loop.create_future()
-        self._scheduler.forget(session, lambda: _tell(loop, _settle, forgotten, None))
+        self.scheduler.forget(session, lambda: _tell(loop, _settle, forgotten, None))
         await forgotten
 
     async def close(self) -> None:
         """See Engine.close."""
-        await asyncio.to_thread(self._scheduler.close)
+        await asyncio.to_thread(self.scheduler.close)
 
     async def _tokens(self, prompt: Prompt) -> tuple[list[int], int]:
         """The prompt's ids, and how many of them every prompt of its role begins with."""
@@ -164,7 +164,7 @@ class LocalEngine:
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         arrived = self._arrived.pop(loop)
         try:
-            self._scheduler.submit(*(request for request, _ in arrived))
+            self.scheduler.submit(*(request for request, _ in arrived))
         except EngineError as problem:
             if len(arrived) == 1:
                 _settle(arrived[0][1], problem)

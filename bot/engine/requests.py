@@ -61,13 +61,15 @@ class Score(Request):
 class Stream(Request):
     """An answer being written.
 
-    said: takes each token and tells whether to go on. limit: how many tokens at most.
+    said: takes each token and tells whether to go on. limit: how many tokens at most. ends: the ids
+        that end the answer.
     cache, token: what the model has read of prompt and answer, and the token it reads next.
     """
 
     sampler: Sampler
     said: Callable[[int], bool]
     limit: int
+    ends: frozenset[int] = frozenset()
     session: str | None = None
     cache: KVCache | None = field(default=None, init=False)
     token: int | None = field(default=None, init=False)

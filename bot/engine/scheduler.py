@@ -35,11 +35,9 @@ SCORES_A_PLACE = 8  # scores that may wait in a stream's place in the queue: the
 class Scheduler:
     """Requests go in; their callbacks are called from its thread. Public methods may be called from any."""
 
-    def __init__(
-        self, decoder: Decoder, store: PrefixStore, ends: frozenset[int], max_queue: int, running_bytes: int
-    ) -> None:
-        """`ends`: ids that end an answer. `running_bytes`: see Workload."""
-        self._decoder, self._store, self._ends, self._max_queue = decoder, store, ends, max_queue
+    def __init__(self, decoder: Decoder, store: PrefixStore, max_queue: int, running_bytes: int) -> None:
+        """`max_queue`: how many answers may wait for a place. `running_bytes`: see Workload."""
+        self._decoder, self._store, self._max_queue = decoder, store, max_queue
         self._work = Workload(decoder, store, running_bytes)
         self._threads = torch.get_num_threads()
         self._wake = threading.Condition()
@@ -204,7 +202,7 @@ class Scheduler:
 
     def _go_on(self, stream: Stream, token: int) -> None:
         """Take a stream's next token; the last one is not read by the model any more."""
-        ended = token in self._ends
+        ended = token in stream.ends
         if not ended:
             stream.sampler.note(token)
             stream.written += 1

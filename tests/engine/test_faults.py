@@ -172,7 +172,7 @@ async def test_a_fault_of_the_scheduler_itself_fails_the_work_and_not_the_engine
         raise AssertionError("a fault in the plan")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine._scheduler._work, "admit", broken)
+        patch.setattr(engine.scheduler._work, "admit", broken)
         with pytest.raises(EngineError, match="a fault in the plan"):
             await asyncio.wait_for(write(engine, ask("good")), WAIT)
     assert await asyncio.wait_for(write(engine, ask("good"), Sampling(max_tokens=3)), WAIT)
