@@ -111,6 +111,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> boo
 
 async def _start(bot: Bot, connect: Connect) -> None:
     settings, roles = bot.opening.settings, load_roles()
+    bot.opening.roles = roles
     app = build_web(bot.opening, bot.ready)
     try:
         bot.runner, bot.port = await serve(app, settings)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from bot.roles import Role
 from bot.services import Services
 from bot.web.errors import Refused
 from config.settings import Settings
@@ -14,10 +15,14 @@ from config.settings import Settings
 
 @dataclass
 class Opening:
-    """A bot whose page and API answer already while it loads; `services` is set when it is open."""
+    """A bot whose page and API answer already while it loads; `services` is set when it is open.
+
+    roles: those that it will have, known before the model is.
+    """
 
     settings: Settings
     services: Services | None = None
+    roles: Mapping[str, Role] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def note_request() -> Any:
         finally:
             milliseconds = (time.perf_counter() - start) * 1000
             level = logging.INFO if request.path.startswith(PROTECTED[:2]) else logging.DEBUG
-            log.log(level, "%s %s %d %.0f ms", request.method, request.rel_url.path, status, milliseconds)
+            log.log(level, "%s %s %d %.0f ms", request.method, request.rel_url.raw_path, status, milliseconds)
             request_id.set(identity)
 
     return note

@@ -8,8 +8,10 @@ from pathlib import Path
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from bot.web.context import CONTEXT
 from bot.web.words import language_of, words
 
+FINER = "feelings"  # the role behind the button for finer feelings, where there is such a role
 DIRECTORY = Path(__file__).parent / "page"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _PAGE = Environment(
@@ -20,7 +22,8 @@ _PAGE = Environment(
 async def show(request: web.Request) -> web.Response:
     """The page."""
     said = words(language_of(request.headers.get("Accept-Language", "")))
-    text = _PAGE.render(words=said, words_json=json.dumps(said, ensure_ascii=False))
+    finer = FINER in request.app[CONTEXT].opening.roles
+    text = _PAGE.render(words=said, words_json=json.dumps(said, ensure_ascii=False), finer=finer)
     return web.Response(
         text=text,
         content_type="text/html",

@@ -34,6 +34,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "results": ("Judgements", "判断结果"),
     "confidence": ("Confidence {percent}%", "置信度 {percent}%"),
     "why": ("Why?", "为什么？"),
+    "finer": ("Which feeling?", "哪种情绪？"),
     "why_wait": ("Looking for the reasons…", "正在查找依据……"),
     "no_evidence": ("No single word decided.", "没有哪个词单独起决定作用。"),
     "judging": ("Judging…", "判断中……"),

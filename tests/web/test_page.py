@@ -15,7 +15,7 @@ from web_bench import Site, Spoken, open_site, wait_for
 
 from bot.emotion import Emotions, Evidence, Explanation
 from bot.engine import EngineBusy
-from bot.roles import Role
+from bot.roles import Label, Role
 from bot.web.page import DIRECTORY
 from bot.web.words import WORDS, language_of, words
 from config.settings import ROOT
@@ -164,6 +164,29 @@ async def test_the_page_tells_which_part_is_not_ready(page: Page, site: Site) ->
     await expect(page.locator("#state")).to_have_text("Not ready: Slack")
     site.parts["slack"] = True
     await expect(page.locator("#state")).to_have_text("Ready")
+
+
+@browser_test
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_finer_feeling_is_shown_under_the_line_where_the_role_exists(
+    browser: Browser, tmp_path: Path, roles: dict[str, Role], there: bool
+) -> None:
+    labels = (Label("喜悦", "😊", ("喜悦",)), Label("悲伤", "😢", ("悲伤",)))
+    known = {name: role for name, role in roles.items() if name != "feelings"}
+    finer = {"feelings": Role("feelings", "Feelings", "Which feeling?", labels=labels)} if there else {}
+    async with open_site(tmp_path, Spoken(), known | finer) as site:
+        page = await browser.new_page(locale="en-US")
+        await page.goto(site.url)
+        await page.fill("#emotion-text", "good")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".result .line")).to_have_text("😄 LLM 情感判断：正面")
+        button = page.get_by_role("button", name=WORDS["finer"][0])
+        await expect(button).to_have_count(int(there))
+        if there:
+            await button.click()
+            await expect(page.locator(".result .finer")).to_contain_text("😊 LLM 情感判断：喜悦")
+            await expect(button).to_have_count(0)
+        await page.close()
 
 
 @browser_test

@@ -105,7 +105,7 @@ async def open_site(
         Settings(), port=0, database_url=f"sqlite+aiosqlite:///{directory}/web.sqlite3", **settings
     )
     storage = await Storage.open(chosen.database_url)
-    opening, parts = Opening(chosen), {"model": loaded, "storage": True, "slack": True}
+    opening, parts = Opening(chosen, roles=roles), {"model": loaded, "storage": True, "slack": True}
     if loaded:
         opening.services = Services(
             settings=chosen,

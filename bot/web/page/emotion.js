@@ -27,7 +27,7 @@ export async function judge(text) {
 
 function sure(item, text, emotion) {
   const row = element("div", "sure");
-  const percent = Math.round(emotion.confidence * 100);
+  const percent = percentOf(emotion);
   const bar = element("progress");
   bar.max = 100;
   bar.value = percent;
@@ -36,8 +36,38 @@ function sure(item, text, emotion) {
   const why = element("button", "why", say("why"));
   why.type = "button";
   why.addEventListener("click", () => explain(item, text, why));
-  row.append(bar, label, why);
+  row.append(bar, label);
+  if ("finer" in document.body.dataset) {
+    const finer = element("button", "why", say("finer"));
+    finer.type = "button";
+    finer.addEventListener("click", () => refine(item, text, finer));
+    row.append(finer);
+  }
+  row.append(why);
   return row;
+}
+
+/** The finer feeling, under the main line. */
+async function refine(item, text, button) {
+  button.disabled = true;
+  const line = element("p", "finer wait", say("judging"));
+  item.querySelector(".line").after(line);
+  try {
+    for await (const [event, data] of infer({ text, mode: "feelings" })) {
+      if (event !== "emotion") continue;
+      line.textContent = `${data.line} · ${say("confidence", { percent: percentOf(data.emotion) })}`;
+      line.classList.remove("wait");
+      button.remove();
+    }
+  } catch (problem) {
+    line.className = "finer wrong";
+    line.textContent = problem.message;
+    button.disabled = false;
+  }
+}
+
+function percentOf({ confidence }) {
+  return Math.round(confidence * 100);
 }
 
 async function explain(item, text, why) {
