@@ -1,0 +1,120 @@
+"""Measure this engine beside stock transformers and llama.cpp: `python benchmarks/engine.py`.
+
+Every round does the same work with each of them, one after the other, so that whatever else the
+machine does falls on all; figures are medians over the rounds. Rounds of earlier calls are kept in
+--data and counted in. Needs the `bench` extra, the starter model, and about 7 GB of memory and disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+import torch  # noqa: E402  the paths come first
+from engine_bot import Bot, prepare  # noqa: E402
+from engine_models import write_gguf, write_mission_shape  # noqa: E402
+from engine_peers import Llama, Ours, Stock  # noqa: E402
+from engine_report import write_report  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from bot import bench  # noqa: E402
+from bot.engine.encoding import Encoder  # noqa: E402
+from bot.roles import load_roles  # noqa: E402
+
+PROMPT, ANSWER, STOCK_ANSWER = 400, 48, 12
+Rounds = dict[str, list[float]]
+
+
+def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, float], None]) -> None:
+    """All rounds over one model; every figure is told to `note` by name."""
+    roles = load_roles()
+    ours = [Ours(directory, precision, roles["emotion"]) for precision in ("int8", "int4")]
+    stock = [Stock(directory, torch.float32, "float32"), Stock(directory, torch.bfloat16, "bfloat16")]
+    llama = [Llama(write_gguf(directory, folder, kind), kind) for kind in ("Q8_0", "Q4_0")]
+    bots = [Bot(directory, precision) for precision in ("int8", "int4")]
+    for bot in bots:
+        note(f"{bot.name}, start", bot.start_seconds)
+        bot.emotion()
+    made = iter(range(10**6))
+    words = Encoder(directory).encode_text("今天的天气很好，我们一起去公园散步。The weather is fine today. ")
+
+    def prompt(length: int) -> list[int]:
+        return [next(made) % 1000 + 1000, *(words * (length // len(words) + 1))][:length]
+
+    for peer in (*ours, *stock, *llama):  # everything has run once
+        peer.read(prompt(32))
+        peer.write(prompt(32), 3)
+    for _ in tqdm(range(rounds), unit=" rounds"):
+        for text in ("今天的实验终于成功了，太棒了！", "快递又丢了，客服还挂我电话"):
+            note(f"{stock[0].name}, emotion", stock[0].emotion(roles["emotion"], text))
+            for _ in range(6):
+                for bot in bots:
+                    note(f"{bot.name}, emotion", bot.emotion())
+        for peer in (*ours, *llama):
+            for _ in range(2):
+                note(f"{peer.name}, write", peer.write(prompt(40), ANSWER))
+                note(f"{peer.name}, read", PROMPT / peer.read(prompt(PROMPT)))
+        for peer in stock:
+            note(f"{peer.name}, write", peer.write(prompt(40), STOCK_ANSWER))
+            note(f"{peer.name}, read", PROMPT / peer.read(prompt(PROMPT)))
+        for each in ours:
+            note(f"{each.name}, write four", each.write_four([prompt(40) for _ in range(4)], ANSWER))
+            turns = each.turns()
+            note(f"{each.name}, first turn", turns[0])
+            note(f"{each.name}, eighth turn", turns[-1])
+            note(f"{each.name}, texts one by one", each.texts(16, together=False))
+            note(f"{each.name}, texts together", each.texts(32, together=True))
+        note("memory, read", bench.read_bandwidth())
+    for bot in bots:
+        for seconds in bot.emotions_while_writing(24):
+            note(f"{bot.name}, emotion while writing", seconds)
+        seconds, _ = bot.chat("用一句话介绍你自己。")
+        note(f"{bot.name}, chat", seconds)
+        note(f"{bot.name}, peak", bot.peak)
+        bot.stop()
+
+
+def main() -> int:
+    """Measure, then write the table and the chart from all that was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="of each model; 0 only writes the report")
+    parser.add_argument("--model", choices=("starter", "mission", "both"), default="both")
+    parser.add_argument("--prepare", action="store_true", help="write the quantised weights anew and time it")
+    parser.add_argument("--data", type=Path, default=ROOT / "data" / "benchmark.json", help="all rounds")
+    parser.add_argument(
+        "--models", type=Path, default=ROOT / "data" / "benchmark", help="what is made for it"
+    )
+    parser.add_argument(
+        "--report", type=Path, default=ROOT / "docs", help="where engine.md and engine.svg go"
+    )
+    options = parser.parse_args()
+    options.models.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Rounds] = json.loads(options.data.read_text("utf-8")) if options.data.is_file() else {}
+    starter = ROOT / "models" / "starter"
+    for name in ("starter", "mission") if options.model == "both" else (options.model,):
+        directory = starter if name == "starter" else write_mission_shape(options.models / "mission", starter)
+        figures = found.setdefault(name, {})
+
+        def note(what: str, value: float, figures: Rounds = figures) -> None:
+            figures.setdefault(what, []).append(value)
+
+        if options.prepare:
+            for precision in ("int8", "int4"):
+                seconds, peak = prepare(directory, precision)
+                note(f"prepare {precision}, seconds", seconds)
+                note(f"prepare {precision}, peak", peak)
+        if options.rounds:
+            measure(directory, options.models, options.rounds, note)
+        options.data.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    write_report(found, options.report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""The contenders, each behind the same few methods: this engine, stock transformers, llama.cpp."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from bot import bench
+from bot.engine import Message
+from bot.engine.encoding import Encoder
+from bot.engine.local import LocalEngine
+from bot.roles import Role
+
+
+class Peer(Protocol):
+    """One engine with one set of weights."""
+
+    name: str
+
+    def read(self, ids: Sequence[int]) -> float:
+        """Seconds until the first token after a prompt that nothing is known of."""
+        ...
+
+    def write(self, ids: Sequence[int], length: int) -> float:
+        """Tokens a second of one greedy answer, after its first token."""
+        ...
+
+
+class Ours:
+    """This engine, in one precision."""
+
+    def __init__(self, directory: Path, precision: str, role: Role) -> None:
+        self.name = f"this engine, {precision}"
+        self.engine = LocalEngine(directory, precision=precision)
+        self.emotion = bench.Emotion(self.engine, role)
+        self._loop = asyncio.new_event_loop()
+
+    def read(self, ids: Sequence[int]) -> float:
+        return bench.write(self.engine, [ids], 1)[0].times[0]
+
+    def write(self, ids: Sequence[int], length: int) -> float:
+        return bench.write(self.engine, [ids], length)[0].pace
+
+    def write_four(self, prompts: Sequence[Sequence[int]], length: int) -> float:
+        """Tokens a second of four answers together."""
+        return bench.together(bench.write(self.engine, prompts, length))
+
+    def turns(self) -> list[float]:
+        """Seconds to the first token of eight turns."""
+        return bench.conversation(self.engine, 8)
+
+    def texts(self, count: int, together: bool) -> float:
+        """Emotions a second, one after the other or asked at once."""
+        texts = self.emotion.texts(count)
+
+        async def one_by_one() -> float:
+            return sum([await self.emotion.one(text) for text in texts])
+
+        work = self.emotion.many(texts) if together else one_by_one()
+        return count / self._loop.run_until_complete(work)
+
+
+class Stock:
+    """transformers' own generate, in one type of weights."""
+
+    def __init__(self, directory: Path, dtype: torch.dtype, name: str) -> None:
+        from transformers import AutoModelForCausalLM
+
+        self.name = f"transformers, {name}"
+        self._model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype).eval()
+        self._encoder = Encoder(directory)
+
+    def generate(self, ids: Sequence[int], length: int, stop: bool = False) -> float:
+        """Seconds for a greedy answer of `length` tokens, shorter only where `stop` lets it end."""
+        tokens = torch.tensor([list(ids)])
+        shortest = {} if stop else {"min_new_tokens": length}
+        start = time.perf_counter()
+        with torch.inference_mode():
+            self._model.generate(
+                tokens,
+                attention_mask=torch.ones_like(tokens),
+                max_new_tokens=length,
+                do_sample=False,
+                repetition_penalty=1.0,
+                **shortest,
+            )
+        return time.perf_counter() - start
+
+    def read(self, ids: Sequence[int]) -> float:
+        return self.generate(ids, 1)
+
+    def write(self, ids: Sequence[int], length: int) -> float:
+        whole, first = self.generate(ids, length), self.generate(ids, 1)
+        return (length - 1) / (whole - first)
+
+    def emotion(self, role: Role, text: str) -> float:
+        """Seconds for a label the stock way: the mission's prompt without examples, four tokens at most."""
+        messages = (Message("system", role.system), Message("user", text))
+        prompt = role.prompt(text).__class__(messages)
+        return self.generate(self._encoder.encode(prompt), 4, stop=True)
+
+
+class Llama:
+    """llama.cpp through llama-cpp-python, on as many threads as the others."""
+
+    def __init__(self, file: Path, kind: str) -> None:
+        import llama_cpp
+
+        threads = torch.get_num_threads()
+        self.name = f"llama.cpp, {kind}"
+        self._model = llama_cpp.Llama(
+            str(file), n_ctx=1024, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False
+        )
+
+    def read(self, ids: Sequence[int]) -> float:
+        self._model.reset()
+        start = time.perf_counter()
+        self._model.eval(list(ids))
+        self._best()
+        return time.perf_counter() - start
+
+    def write(self, ids: Sequence[int], length: int) -> float:
+        self.read(ids)
+        token, start = self._best(), time.perf_counter()
+        for _ in range(length - 1):
+            self._model.eval([token])
+            token = self._best()
+        return (length - 1) / (time.perf_counter() - start)
+
+    def _best(self) -> int:
+        import numpy as np
+
+        logits = self._model._ctx.get_logits()  # of the last token; eval keeps no other
+        return int(np.ctypeslib.as_array(logits, shape=(self._model.n_vocab(),)).argmax())
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle one."""
+    return statistics.median(values)
