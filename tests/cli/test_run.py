@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any
 
 import pytest
 from cli_bench import Process, bot, running
+
+from config.settings import ROOT
 
 SECRET = "这句话不该出现在日志里"
 
@@ -94,3 +98,13 @@ def post(url: str, body: dict[str, Any]) -> Any:
     request = urllib.request.Request(f"{url}/api/infer", json.dumps(body).encode())
     with urllib.request.urlopen(request) as answer:
         return json.loads(answer.read())
+
+
+def test_starting_imports_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys; from bot.__main__ import main; main(['manifest']); light = 'torch' in sys.modules;"
+        "import bot.running, handlers.connection, bot.engine.local, bot.doctor;"
+        "print([name for name in ('transformers', 'sympy', 'playwright') if name in sys.modules], light)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[] False"

@@ -36,14 +36,15 @@ function sure(item, text, emotion) {
   const why = element("button", "why", say("why"));
   why.type = "button";
   why.addEventListener("click", () => explain(item, text, why));
-  row.append(bar, label);
+  const asks = element("span", "asks");
+  row.append(bar, label, asks);
   if ("finer" in document.body.dataset) {
     const finer = element("button", "why", say("finer"));
     finer.type = "button";
     finer.addEventListener("click", () => refine(item, text, finer));
-    row.append(finer);
+    asks.append(finer);
   }
-  row.append(why);
+  asks.append(why);
   return row;
 }
 
