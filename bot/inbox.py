@@ -63,7 +63,9 @@ class Inbox:
         self._closing = False
         self._running: set[str] = set()
         self._accepting: dict[str, asyncio.Task[bool]] = {}
-        self._told: dict[str, float] = {}  # people and refused keys, and when (monotonic)
+        self._entering: dict[str, Job] = {}  # those that are being stored
+        self._told: dict[str, float] = {}  # people, and when (monotonic)
+        self._refused: dict[str, None] = {}
         self._recorder = Recorder(storage)
         self._done = asyncio.Event()  # set whenever a request is finished
 
@@ -94,33 +96,44 @@ class Inbox:
         Raises InboxFull when too many wait and StorageError when it cannot be stored; then nothing was.
         """
         key = request.key
-        if key in self._jobs or self._was_told(key):
+        if key in self._jobs or key in self._refused:
             return False
         if key in self._accepting:  # the same thing in another event, at the same moment
             await asyncio.wait((self._accepting[key],))
             return False
         if not follows and self._too_many(request):
-            self._note_told(key)  # its other deliveries are refused with it
+            self.refuse(key)
             self.outcomes["refused"] += 1
             metrics.finished("slack", "refused")
             raise InboxFull(self.tell(request.user or ""))
+        self._entering[key] = job = Job(request)
         storing = self._accepting[key] = asyncio.ensure_future(self._storage.accept(request))
         try:
             stored = await asyncio.shield(storing)
         except StorageError:
-            self._note_told(key)
+            self.refuse(key)
             raise
         finally:
-            del self._accepting[key]
+            del self._accepting[key], self._entering[key]
         if stored and not self._closing:  # otherwise the next start takes it up
-            self._enqueue(Job(request))
+            self._enqueue(job)
         return stored
+
+    def refuse(self, key: str) -> None:
+        """Never take this request, in whatever delivery: its person is told that it was not taken."""
+        self._refused[key] = None
+        while len(self._refused) > MOST_TOLD:
+            self._refused.pop(next(iter(self._refused)))
 
     def tell(self, user: str) -> bool:
         """Whether a person should be told that something was not taken: once in NOTICE_SECONDS."""
-        if self._was_told("user:" + user):
+        now = time.monotonic()
+        if now - self._told.get(user, -NOTICE_SECONDS) < NOTICE_SECONDS:
             return False
-        self._note_told("user:" + user)
+        self._told.pop(user, None)
+        self._told[user] = now
+        while len(self._told) > MOST_TOLD:
+            self._told.pop(next(iter(self._told)))
         return True
 
     async def start(self) -> int:
@@ -177,21 +190,12 @@ class Inbox:
         await self._recorder.record(job.key, "answering", answer_ts=ts)
 
     def _too_many(self, request: Request) -> bool:
-        job, jobs = Job(request), self._jobs.values()
+        job, jobs = Job(request), [*self._jobs.values(), *self._entering.values()]
         return (
-            len(self._jobs) >= self._most
+            len(jobs) >= self._most
             or sum(other.user == job.user for other in jobs) >= max(4, self._most // 4)
             or sum(other.channel == job.channel for other in jobs) >= max(4, self._most // 2)
         )
-
-    def _was_told(self, name: str) -> bool:
-        return time.monotonic() - self._told.get(name, -NOTICE_SECONDS) < NOTICE_SECONDS
-
-    def _note_told(self, name: str) -> None:
-        self._told.pop(name, None)
-        self._told[name] = time.monotonic()
-        while len(self._told) > MOST_TOLD:
-            self._told.pop(next(iter(self._told)))
 
     def _enqueue(self, job: Job) -> None:
         self._jobs[job.key] = job

@@ -43,6 +43,9 @@ def register(app: AsyncApp, slack: Slack, answering: Answering) -> None:
         heard = Heard.of(body)
         if heard is None or not heard.aimed(slack.known_identity):
             return None
+        event = body.get("event") or {}
+        if event.get("ts"):  # its other deliveries, and whoever reads it later, take it no more
+            slack.inbox.refuse(f"message:{heard.team}:{heard.channel}:{event['ts']}")
         if slack.inbox.tell(heard.user):
             words = await slack.words(heard.team, heard.user)
             await slack.whisper(heard.channel, heard.user, words("failed"), heard.thread_ts)

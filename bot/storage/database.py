@@ -178,6 +178,8 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
+    if connection.dialect.name == "sqlite":  # all steps or none, and one process at a time
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
     command.upgrade(config, "head")
 
 

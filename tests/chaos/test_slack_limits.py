@@ -25,12 +25,9 @@ WRITING = ("chat.startStream", "chat.appendStream", "chat.stopStream", "chat.upd
 
 
 BREAKING = {
-    "500": Fault(times=2, status=500),
     "500 after": Fault(times=2, status=500, after=True),
-    "cut": Fault(hang=0.05),
     "cut after": Fault(hang=0.05, after=True),
     "internal_error": Fault(times=2, error="internal_error"),
-    "internal_error after": Fault(times=2, error="internal_error", after=True),
     "429": Fault(status=429, retry_after=0),
 }
 
