@@ -1,0 +1,166 @@
+"""Every query, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.storage import Feedback, Request, Storage, StorageError, Thread, Turn, UserSettings
+
+DAY = 86_400.0
+
+
+def question(text: str, ts: str, at: float, author: str = "ADA") -> Turn:
+    return Turn("user", text, author.title(), f"T:{author}", ts, at)
+
+
+async def said(storage: Storage, thread: str) -> list[str]:
+    return [turn.text for turn in await storage.turns(thread)]
+
+
+async def test_turns_keep_their_order_and_threads_stay_apart(storage: Storage) -> None:
+    second = await storage.ask("one", question("second", "2.0", 2.0))
+    first = await storage.ask("one", question("first", "1.0", 1.0))
+    await storage.answer("one", second, "to the second")
+    await storage.answer("one", first, "to the first")
+    await storage.ask("two", question("elsewhere", "1.0", 1.5))
+    assert await said(storage, "one") == ["first", "to the first", "second", "to the second"]
+    assert [turn.text for turn in await storage.turns("one", before=second)] == ["first", "to the first"]
+    assert [turn.text for turn in await storage.turns("one", limit=1)] == ["to the second"]
+    assert await said(storage, "two") == ["elsewhere"]
+
+
+async def test_asking_again_replaces_the_answer_in_its_place(storage: Storage) -> None:
+    first = await storage.ask("thread", question("first", "1.0", 1.0))
+    await storage.answer("thread", first, "old")
+    await storage.ask("thread", question("second", "2.0", 2.0))
+    again = await storage.ask("thread", question("first, edited", "1.0", 99.0))
+    await storage.answer("thread", again, "new")
+    assert again.at == 1.0
+    assert await said(storage, "thread") == ["first, edited", "new", "second"]
+
+
+async def test_edits_deletions_and_what_is_read_elsewhere(storage: Storage) -> None:
+    await storage.absorb("thread", [question("a", "1.0", 1.0), Turn("assistant", "b", ts="1.0", at=1.0)])
+    await storage.absorb("thread", [question("again", "1.0", 1.0), question("c", "2.0", 2.0)])
+    await storage.edit("thread", "2.0", "c, edited")
+    assert await said(storage, "thread") == ["a", "b", "c, edited"]
+    await storage.edit("thread", "1.0", None)
+    assert await said(storage, "thread") == ["b", "c, edited"]
+
+
+async def test_threads_remember_who_asked_the_bot_in(storage: Storage) -> None:
+    await storage.stay_out("slack:T:C:1")
+    await storage.join("slack:T:C:1")
+    await storage.join("slack:T:C:1", "T:ADA")
+    await storage.join("slack:T:C:1", "T:BO")
+    await storage.stay_out("slack:T:C:1")
+    await storage.stay_out("slack:T:C:2")
+    assert await storage.thread("slack:T:C:1") == Thread("slack:T:C:1", "T:ADA", joined=True)
+    assert await storage.thread("slack:T:C:3") is None
+    assert await storage.owned("slack:T:C:", "T:ADA") == ["slack:T:C:1"]
+    assert await storage.owned("slack:T:%:", "T:ADA") == []
+    assert await storage.joined("slack:T:", 0.0) == ["slack:T:C:1"]
+    assert await storage.note_trimmed("slack:T:C:1")
+    assert not await storage.note_trimmed("slack:T:C:1")
+
+
+async def test_a_request_is_accepted_once_and_carried_through_its_states(storage: Storage) -> None:
+    asked = Request("key", "thread", "chat", {"text": "你好 😄", "list": [1, None]}, "T:ADA")
+    accepted = await asyncio.gather(*(storage.accept(asked) for _ in range(8)))
+    assert sorted(accepted) == [False] * 7 + [True]
+    (found,) = await storage.unfinished()
+    assert replace(found, received_at=0.0) == asked
+    await storage.advance("key", "answering", answer_ts="1.5")
+    (found,) = await storage.unfinished()
+    assert (found.state, found.answer_ts) == ("answering", "1.5")
+    await storage.advance("key", "failed", problem="why")
+    assert await storage.unfinished() == []
+    found_again = await storage.request("key")
+    assert found_again is not None
+    assert (found_again.answer_ts, found_again.problem) == ("1.5", "why")
+    assert not await storage.accept(asked)
+    await storage.withdraw("key")
+    assert await storage.request("key") is None
+
+
+async def test_feedback_and_settings_replace_their_former_selves(storage: Storage) -> None:
+    thumb = Feedback("thread", "1.5", "T:ADA", 1, "q", "a", 1.0)
+    await storage.give_feedback(thumb)
+    await storage.give_feedback(replace(thumb, verdict=-1, at=2.0))
+    assert await storage.feedback() == [replace(thumb, verdict=-1, at=2.0)]
+    assert await storage.settings("T:ADA") == UserSettings()
+    await storage.save_settings("T:ADA", UserSettings(neutral=False))
+    await storage.save_settings("T:ADA", UserSettings(language="zh", follow=True))
+    assert await storage.settings("T:ADA") == UserSettings("zh", None, True)
+
+
+async def test_marks_outlive_the_process(storage: Storage) -> None:
+    assert await storage.marked("heard:T") is None
+    await storage.mark("heard:T", 1.5)
+    await storage.mark("heard:T", 2.5)
+    await storage.mark("channel:T:C1", 1.0)
+    await storage.mark("channel:T:C2", 2.0)
+    assert await storage.marked("heard:T") == 2.5
+    assert list((await storage.marks("channel:T:")).items()) == [("C2", 2.0), ("C1", 1.0)]
+
+
+async def test_forgetting_deleting_and_expiring(storage: Storage) -> None:
+    ada = await storage.ask("thread", question("mine", "1.0", 100 * DAY))
+    await storage.answer("thread", ada, "yours")
+    await storage.ask("thread", question("Bo's", "2.0", 101 * DAY, "BO"))
+    await storage.accept(Request("key", "thread", "chat", {}, "T:ADA", received_at=100 * DAY))
+    assert await storage.delete_user("T:ADA") == ["thread"]
+    assert await said(storage, "thread") == ["Bo's"]
+    assert len(await storage.unfinished()) == 1  # it was accepted, so it is answered
+    await storage.advance("key", "answered")
+    assert await storage.expire(30, now=140 * DAY) == 1
+    assert await storage.request("key") is None
+    await storage.forget("thread", at=150 * DAY)
+    await storage.absorb("thread", [question("old", "3.0", 149 * DAY), question("new", "4.0", 151 * DAY)])
+    assert await said(storage, "thread") == ["new"]
+
+
+async def test_text_of_every_kind_comes_back_as_it_was(storage: Storage) -> None:
+    text = "'; DROP TABLE turns; -- %s {0} \\ 🙂 \u202e你好\r\n\ttab"
+    await storage.ask("thread'; --", Turn("user", text, "O'Brien", "T:%", "1.0", 1.0))
+    assert await said(storage, "thread'; --") == [text]
+
+
+async def test_200_writers_at_once(storage: Storage) -> None:
+    await asyncio.gather(
+        *(storage.accept(Request(f"key {n}", f"thread {n % 9}", "chat", {})) for n in range(200))
+    )
+    assert len(await storage.unfinished()) == 200
+
+
+async def test_two_processes_share_an_sqlite_file(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/bot.sqlite3"
+    one, two = await asyncio.gather(Storage.open(url), Storage.open(url))
+    both = [each.accept(Request(f"key {n}", "thread", "chat", {})) for n in range(40) for each in (one, two)]
+    assert sorted(await asyncio.gather(*both)) == [False] * 40 + [True] * 40
+    await one.close()
+    await two.close()
+
+
+@pytest.mark.postgres
+async def test_a_server_that_goes_away_is_named_and_comes_back(postgres_url: str) -> None:
+    storage = await Storage.open(postgres_url)
+
+    async def write_while_it_goes() -> None:
+        everybody = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        )
+        async with storage._engine.connect() as admin, storage._write() as connection:
+            await admin.exec_driver_sql(everybody + " AND pid <> pg_backend_pid()")
+            await connection.exec_driver_sql("SELECT 1")
+
+    with pytest.raises(StorageError):
+        await write_while_it_goes()
+    assert storage.problem is not None
+    assert await storage.accept(Request("after", "thread", "chat", {}))
+    assert storage.problem is None
+    await storage.close()
