@@ -17,6 +17,7 @@ from config.settings import Settings, load
 if TYPE_CHECKING:
     from bot.engine import Engine
 
+OURS = ("bot", "config", "handlers")
 # What a command needs is imported by the command: torch alone takes longer than most of them run.
 
 
@@ -33,10 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return FAILED
     except ModuleNotFoundError as problem:
+        if str(problem.name).partition(".")[0] in OURS:
+            raise
         return _say(f"{problem.name} is not installed: run `make setup`", FAILED)
     except Exception as problem:
         # The project's own exceptions are sentences for people.
-        if type(problem).__module__.partition(".")[0] not in ("bot", "config", "handlers"):
+        if type(problem).__module__.partition(".")[0] not in OURS:
             raise
         return _say(str(problem), USAGE if isinstance(problem, ValueError) else FAILED)
 
@@ -133,6 +136,24 @@ def _doctor(options: argparse.Namespace, settings: Settings) -> int:
     return 0 if asyncio.run(report(settings, as_json=options.json)) else FAILED
 
 
+def _prepare(options: argparse.Namespace, settings: Settings) -> None:
+    from tqdm import tqdm
+
+    from bot.engine.prepare import prepare
+    from bot.models import check_model, find_model
+
+    directory = options.directory or find_model(settings)
+    check_model(directory)
+    with tqdm(desc="preparing", unit=" parts", disable=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        file = prepare(directory, settings.precision, show)
+    print(f"{file}: {file.stat().st_size / 1e6:,.0f} MB")
+
+
 def _bench(options: argparse.Namespace, settings: Settings) -> None:
     from bot.bench import bench
     from bot.models import check_model, find_model
@@ -161,6 +182,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Settings], int | None]] = {
     "emotion": _emotion,
     "chat": _chat,
     "fetch": _fetch,
+    "prepare": _prepare,
     "backup": _backup,
     "manifest": _manifest,
     "doctor": _doctor,

@@ -8,13 +8,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
 from bot.doctor.finding import Finding, broken, doubtful, fine
 from bot.engine import EngineError
 from bot.models import ModelError, check_model, find_model
-from config.settings import Settings
+from config.settings import LOOPBACK, Settings
 
 BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.63}  # a weight, scales included
 OVERHEAD_MB = 400  # Python, torch, the database and the sockets
@@ -55,32 +56,43 @@ def server(settings: Settings) -> Finding:
         return broken(
             "model", f"the server does not list {settings.llm_model}", f"it lists {', '.join(names)}"
         )
-    return fine("model", f"{settings.llm_model or names[0]} at LLM_URL")
+    name = settings.llm_model or next(iter(names), "")
+    if not name:
+        return broken("model", "the server at LLM_URL lists no model", "load one there, or set LLM_MODEL")
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        return doubtful(
+            "model",
+            f"{name} at LLM_URL, to which texts travel unencrypted",
+            "use https beyond a trusted network",
+        )
+    return fine("model", f"{name} at LLM_URL")
 
 
 def local(directory: Path, settings: Settings) -> Iterator[Finding]:
     """The directory's shape, this processor's kernels, and the memory."""
-    from bot.engine.linear import choices
+    from bot.engine.precision import choices, choose
+    from bot.engine.prepare import open_prepared
     from bot.engine.shape import read_shape
 
     try:
         shape = read_shape(directory)
+        chosen = choose(settings.precision, shape)
     except (EngineError, ValueError, KeyError) as problem:
         yield broken("model", str(problem), "use a Qwen2, Qwen3 or Llama model")
         return
-    attention = shape.hidden * shape.head_dim * (2 * shape.heads + 2 * shape.kv_heads)
-    weights = shape.layers * (attention + 3 * shape.hidden * shape.mlp)
-    weights += shape.vocabulary * shape.hidden * (1 if shape.tied else 2)
-    yield fine(
-        "model", f"{directory.name} ({shape.family}, {weights / 1e9:.2f} billion weights) in {directory}"
-    )
-    if not os.access(directory, os.W_OK):
-        yield doubtful(
-            "model", "its directory is read-only", "prepare it where it can be written, for a fast start"
-        )
-    chosen = settings.precision if settings.precision != "auto" else "int8"
+    billions = shape.parameters / 1e9
+    yield fine("model", f"{directory.name} ({shape.family}, {billions:.2f} billion weights) in {directory}")
     yield fine("precision", f"{settings.precision} is {chosen}: {choices()[chosen]}")
-    needed = int(weights * BYTES[chosen] / 1e6) + settings.cache_mb + OVERHEAD_MB
+    if open_prepared(directory, chosen) is not None:
+        yield fine("prepared", f"weights for {chosen} stand beside the model")
+    elif os.access(directory, os.W_OK):
+        mend = f"run `python -m bot prepare --precision {chosen}`"
+        yield doubtful("prepared", f"no weights for {chosen} yet, so that every start quantises", mend)
+    else:
+        mend = "prepare it where it can be written, and copy it here"
+        yield doubtful("prepared", f"no weights for {chosen}, and the directory is read-only", mend)
+    needed = int(shape.parameters * BYTES[chosen] / 1e6) + settings.cache_mb + OVERHEAD_MB
     yield memory(needed, available(), chosen)
 
 

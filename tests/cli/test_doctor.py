@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from bot.doctor import examine, machine, model, report, serving, slack
 from bot.doctor.finding import Finding
@@ -169,3 +171,30 @@ async def test_a_check_that_fails_itself_stops_no_other(
 def url(file: Path) -> str:
     """The address of an SQLite file."""
     return f"sqlite+aiosqlite:///{file}"
+
+
+async def test_a_bot_is_a_server_that_lists_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def models(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != "Bearer key":
+            return web.Response(status=401)
+        return web.json_response({"data": [{"id": "far"}]})
+
+    app = web.Application()
+    app.router.add_get("/v1/models", models)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    settings = Settings(llm_url=f"http://127.0.0.1:{runner.addresses[0][1]}/v1", llm_api_key="key")
+    try:
+        found = await asyncio.to_thread(model.server, settings)
+        assert (found.state, found.said) == ("ok", "far at LLM_URL")
+        found = await asyncio.to_thread(model.server, replace(settings, llm_model="near"))
+        assert found.mend == "it lists far"
+        found = await asyncio.to_thread(model.server, replace(settings, llm_api_key=""))
+        assert (found.state, found.mend) == ("broken", "set LLM_API_KEY")
+        monkeypatch.setattr(model, "LOOPBACK", ())  # as if it were on another machine
+        assert (await asyncio.to_thread(model.server, settings)).state == "warning"
+    finally:
+        await runner.cleanup()
