@@ -1,4 +1,4 @@
-"""The models that `engine.py` measures: the starter, the mission's shape with random weights, and GGUF files of both."""
+"""What `engine.py` measures: the mission's shape with random weights, and models as GGUF files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _OUTER = {
 
 
 def write_mission_shape(directory: Path, tokenizer: Path) -> Path:
-    """The mission's shape with random bfloat16 weights, once; the tokenizer is the starter's (the same family)."""
+    """The mission's shape with random bfloat16 weights, once; the tokenizer is the starter's."""
     if (directory / "model.safetensors").is_file():
         return directory
     directory.mkdir(parents=True, exist_ok=True)

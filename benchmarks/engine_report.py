@@ -27,7 +27,7 @@ COLOURS = {"this engine": "#2563eb", "llama.cpp": "#f59e0b", "transformers": "#9
 
 @dataclass(frozen=True)
 class Target:
-    """One row of the targets: `figure` gives the measured value and how it is written, None if not measured."""
+    """One row of the targets: `figure` gives the measured value and how it is written."""
 
     what: str
     wanted: str
