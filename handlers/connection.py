@@ -67,10 +67,9 @@ class SlackConnection:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
         socket, self._socket = self._socket, None
-        if socket is not None:
-            await socket.end(patience=2.0)
-            await self._remember(time.time())
-        await self._app.slack.inbox.stop()
+        # Side by side, or a socket that says no goodbye takes the time of the answers that still run.
+        closing = [socket.end(patience=2.0), self._remember(time.time())] if socket is not None else []
+        await asyncio.gather(self._app.slack.inbox.stop(), *closing)
 
     async def _open(self) -> Socket:
         socket = Socket(self._app, self._settings.slack_app_token, self._nudged.set)
