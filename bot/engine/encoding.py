@@ -42,8 +42,8 @@ class Encoder:
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._text = Tokenizer.from_str(self._tokenizer.to_str())
-        self._text.encode_special_tokens = True
+        # Control tokens are looked up by name; what is encoded is always text.
+        self._tokenizer.encode_special_tokens = True
         settings = _read_json(directory / "tokenizer_config.json")
         self._names = {
             key: _token_text(settings.get(key))
@@ -92,7 +92,7 @@ class Encoder:
         return {self._special[name] for name in names if name in self._special}
 
     def _encode_piece(self, text: str) -> tuple[int, ...]:
-        return tuple(self._text.encode(text, add_special_tokens=False).ids)
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _encode_head(self, shared: tuple[Message, ...], speaker: Speaker) -> list[int]:
         ways = [self._encode((*shared, Message(speaker, text)), answer=True) for text in ("a", "1")]
