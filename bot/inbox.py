@@ -8,11 +8,12 @@ and looks in Slack for what it may have posted already.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot import metrics
 from bot.fairness import Gate
@@ -104,6 +105,8 @@ class Inbox:
         if not follows and self._too_many(request):
             self.refuse(key)
             self.outcomes["refused"] += 1
+            with contextlib.suppress(StorageError):  # its key alone, so that no later process takes it
+                await self._storage.accept(replace(request, state="refused", payload={}))
             metrics.finished("slack", "refused")
             raise InboxFull(self.tell(request.user or ""))
         self._entering[key] = job = Job(request)

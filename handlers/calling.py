@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from aiohttp import ClientError
@@ -67,13 +69,22 @@ class LimitedWebClient(AsyncWebClient):
 
     def __init__(self, token: str, base_url: str) -> None:
         self.budget = Budget()
+        self._ahead = 0.0  # seconds by which Slack's clock is ahead of this machine's
         handlers: list[AsyncRetryHandler] = [TooMany(self.budget), Passing()]
         super().__init__(token=token, base_url=base_url, retry_handlers=handlers)
 
     async def api_call(self, api_method: str, **arguments: Any) -> AsyncSlackResponse:
         """Call a method once its budget allows."""
         await self.budget.wait(api_method)
-        return await super().api_call(api_method, **arguments)
+        response = await super().api_call(api_method, **arguments)
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # a proxy may take the header away
+            said = parsedate_to_datetime(response.headers["Date"]).timestamp()
+            self._ahead = said - time.time()
+        return response
+
+    def now(self) -> float:
+        """Seconds since 1970 by Slack's clock: small machines have no clock of their own while off."""
+        return time.time() + self._ahead
 
 
 class TooMany(AsyncRetryHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -61,10 +62,10 @@ class CatchingUp:
 
         Nothing older than ANSWER_WITHIN is read: an answer would be too late. How many requests it made.
         """
-        since = max(since, time.time() - self._slack.services.settings.answer_within)
+        since = max(since, self._slack.client.now() - self._slack.services.settings.answer_within)
         channels, threads = await self._places()
         places = [*channels[:MOST_CHANNELS], *threads[:MOST_THREADS]]
-        missed = await self._read(places, since, time.time())
+        missed = await self._read(places, since, math.inf)
         if missed:
             log.info("%d messages had not arrived and are answered now", missed)
         return missed
@@ -78,7 +79,7 @@ class CatchingUp:
             newest.append(channels[0])
         rotating = [rest[(self._turn + n) % len(rest)] for n in range(min(ROTATING, len(rest)))]
         self._turn += ROTATING
-        return await self._read([*newest, *rotating], since, time.time() - SETTLED)
+        return await self._read([*newest, *rotating], since, self._slack.client.now() - SETTLED)
 
     async def _places(self) -> tuple[list[Place], list[Place]]:
         storage, team = self._slack.services.storage, (await self._slack.identity()).team

@@ -22,8 +22,7 @@ TICK = 2.0  # seconds between two looks at the socket
 QUIET = 30.0  # seconds without an event until it is looked up whether there was one
 SWEEP = 300.0  # seconds between two readings of everything, for what was missed without a sign
 OVERLAP = 10.0  # seconds for which a replaced socket is still listened to
-REMEMBER = 60.0  # seconds between two notes of when Slack was last heard
-MARGIN = 15.0  # seconds before a gap that are read with it
+MARGIN = 15.0  # seconds before what was read last that are read once more
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -37,10 +36,11 @@ class SlackConnection:
         self._tasks: list[asyncio.Task[None]] = []
         self._nudged = asyncio.Event()
         self._catching_up = app.catching_up
-        self._gap: float | None = None  # since when (seconds since 1970) messages may have been missed
+        self._read_until = 0.0  # Slack's time; whatever was said before is known
+        self._behind = False  # something may have been missed since
         self._reading: asyncio.Task[None] | None = None
         self._deaf = False  # a message was found that Slack should have told
-        self._looked = self._remembered = 0.0
+        self._looked = 0.0
         self._swept = time.monotonic()
         self.reconnects = 0
 
@@ -52,8 +52,12 @@ class SlackConnection:
     async def start(self) -> None:
         """Connect. Raises SlackApiError where Slack refuses the tokens."""
         identity = await self._app.slack.identity()
-        self._mark = f"heard:{identity.team}"
-        self._gap = await self._app.slack.services.storage.marked(self._mark)
+        self._mark = f"read:{identity.team}"
+        known = await self._app.slack.services.storage.marked(self._mark)
+        self._behind = known is not None
+        self._read_until = self._app.slack.client.now() if known is None else known
+        if known is None:
+            await self._app.slack.services.storage.mark(self._mark, self._read_until)
         self._socket = await self._open()
         if count := await self._app.slack.inbox.start():
             log.info("%d requests were left open and are answered now", count)
@@ -68,7 +72,7 @@ class SlackConnection:
         self._tasks.clear()
         socket, self._socket = self._socket, None
         # Side by side, or a socket that says no goodbye takes the time of the answers that still run.
-        closing = [socket.end(patience=2.0), self._remember(time.time())] if socket is not None else []
+        closing = [socket.end(patience=2.0)] if socket is not None else []
         await asyncio.gather(self._app.slack.inbox.stop(), *closing)
 
     async def _open(self) -> Socket:
@@ -95,39 +99,36 @@ class SlackConnection:
             await self._replace(socket)
             return
         if self._reading is None or self._reading.done():
-            if self._gap is None and now - self._swept > SWEEP:
-                self._missed_since(time.time() - (now - self._swept))
-            if self._gap is not None:
+            if self._behind or now - self._swept > SWEEP:
                 self._swept = now
                 self._reading = asyncio.ensure_future(self._catch_up())
             elif now - max(socket.told, self._looked) > QUIET:
                 self._looked = now
                 self._reading = asyncio.ensure_future(self._sample())
-        if now - self._remembered > REMEMBER and self._gap is None:
-            await self._remember(time.time())
 
     async def _catch_up(self) -> None:
-        """Read what was missed in the gap; where it cannot be read, the gap stays for the next try."""
-        since, self._gap = self._gap or time.time(), None
+        """Read what was missed since the last reading; one that fails is made again."""
+        slack, self._behind = self._app.slack, False
+        now = slack.client.now()
         try:
-            await self._catching_up.read(since - MARGIN)
+            await self._catching_up.read(min(self._read_until, now) - MARGIN)
+            self._read_until = now
+            await slack.services.storage.mark(self._mark, now)
         except (SlackApiError, ClientError, OSError, asyncio.TimeoutError, StorageError) as problem:
             log.warning("what was missed cannot be read yet: %s", problem or type(problem).__name__)
             await asyncio.sleep(TICK)
-            self._missed_since(since)
+            self._behind = True
 
     async def _sample(self) -> None:
         """Slack may think that it told the bot everything: look whether it did."""
-        since = time.time() - 2 * QUIET - MARGIN
         try:
-            missed = await self._catching_up.sample(since)
+            missed = await self._catching_up.sample(self._app.slack.client.now() - 2 * QUIET - MARGIN)
         except (SlackApiError, ClientError, OSError, asyncio.TimeoutError, StorageError) as problem:
             log.warning("Slack cannot be looked through: %s", problem or type(problem).__name__)
             return
         if missed:
             log.warning("%d messages were not told by Slack; the socket is replaced", missed)
-            self._deaf = True
-            self._missed_since(since)
+            self._deaf = self._behind = True
             self._nudged.set()
 
     async def _replace(self, old: Socket | None) -> None:
@@ -141,7 +142,7 @@ class SlackConnection:
                 break
             except (SlackApiError, ClientError, OSError, asyncio.TimeoutError) as problem:
                 log.warning("Slack cannot be reached: %s", problem or type(problem).__name__)
-                self._missed_since(time.time())
+                self._behind = True
             await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
             attempt += 1
         self.reconnects += 1
@@ -149,23 +150,13 @@ class SlackConnection:
         log.info("a new socket to Slack stands")
         if old is not None:
             lives = old.hears(PATIENCE)
-            if not lives:
-                self._missed_since(time.time() - (time.monotonic() - old.heard))
+            self._behind = self._behind or not lives
             retiring = asyncio.ensure_future(self._retire(old, OVERLAP if lives else 0.0))
             self._retired.add(retiring)
             retiring.add_done_callback(self._retired.discard)
-
-    def _missed_since(self, moment: float) -> None:
-        self._gap = moment if self._gap is None else min(self._gap, moment)
 
     async def _retire(self, socket: Socket, seconds: float) -> None:
         try:
             await asyncio.sleep(seconds)
         finally:
             await socket.end(patience=2.0)
-
-    async def _remember(self, moment: float) -> None:
-        """Note that Slack was heard until now, so that the next process knows the gap."""
-        self._remembered = time.monotonic()
-        with contextlib.suppress(StorageError):
-            await self._app.slack.services.storage.mark(self._mark, moment)

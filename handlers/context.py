@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
-from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.inbox import Inbox
 from bot.services import Services
 from bot.storage import StorageError, UserSettings
-from handlers.calling import is_passing
+from handlers.calling import LimitedWebClient, is_passing
 from handlers.language import Words, language_of
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Slack:
     """One connection's shared parts."""
 
     services: Services
-    client: AsyncWebClient
+    client: LimitedWebClient
     inbox: Inbox
     refuses_streams_until: float = 0.0  # monotonic time; the workspace lets nothing be streamed before
     _people: dict[str, tuple[float, Person]] = field(default_factory=dict)

@@ -103,7 +103,9 @@ async def test_shares_of_the_queue(storage: Storage) -> None:
         await inbox.accept(asked("eve", user="eve", channel="C1"))  # half of the queue is this channel's
     assert await inbox.accept(asked("eve elsewhere", user="eve", channel="C3"))
     assert await inbox.accept(asked("part of one", user="ada", channel="C1"), follows=True)
-    assert await storage.request("ada too") is None
+    refused = await storage.request("ada too")
+    assert refused is not None
+    assert (refused.state, refused.payload) == ("refused", {})
     answers.gate.set()
     await settled(inbox)
     assert inbox.outcomes == {"answered": 18, "refused": 3}

@@ -18,7 +18,7 @@ class Requests(Database):
     """Queries on requests."""
 
     async def accept(self, request: Request) -> bool:
-        """Store a request. False when one of its key is stored already: then there is nothing to do."""
+        """Store a request, as `received` or another state. False when one of its key is stored already."""
         now = time.time()
         row = {
             "key": request.key,
@@ -26,7 +26,7 @@ class Requests(Database):
             "kind": request.kind,
             "user": request.user,
             "payload": request.payload,
-            "state": "received",
+            "state": request.state,
             "received_at": request.received_at or now,
             "changed_at": now,
         }

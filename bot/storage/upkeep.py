@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import delete, or_
+from sqlalchemy import delete
 
 from bot.schema import FeedbackRow, MarkRow, RequestRow, ThreadRow, TurnRow
 from bot.storage.database import Database
+from bot.storage.requests import UNFINISHED
 
 
 class Upkeep(Database):
@@ -19,10 +20,7 @@ class Upkeep(Database):
             return 0
         limit = (time.time() if now is None else now) - days * 86_400
         old = [
-            delete(RequestRow).where(
-                RequestRow.received_at < limit,
-                or_(RequestRow.state == "answered", RequestRow.state == "failed"),
-            ),
+            delete(RequestRow).where(RequestRow.received_at < limit, RequestRow.state.not_in(UNFINISHED)),
             delete(FeedbackRow).where(FeedbackRow.at < limit),
             delete(ThreadRow).where(ThreadRow.used_at < limit),
             delete(MarkRow).where(MarkRow.at < limit),

@@ -90,7 +90,7 @@ def hurry() -> None:
     writing.PERIOD = 0.05
     socket.PING_SECONDS, socket.CONNECT_SECONDS, socket.CLOSE_SECONDS = 0.5, 3.0, 0.3
     connection.PATIENCE, connection.TICK, connection.QUIET, connection.SWEEP = 2.0, 0.1, 1.0, 3.0
-    connection.OVERLAP, connection.REMEMBER, connection.PAUSES = 0.5, 0.5, (0.1, 0.2, 0.5)
+    connection.OVERLAP, connection.PAUSES = 0.5, (0.1, 0.2, 0.5)
     inbox.PAUSES = (0.2, 0.5, 1.0)
     calling.PAUSES, calling.SPACING = (0.1, 0.3, 0.6), 0.02
     Inbox.stop.__defaults__ = (3.0,)

@@ -57,7 +57,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "PING_SECONDS", 0.4)
     monkeypatch.setattr(socket, "CONNECT_SECONDS", 3.0)
     monkeypatch.setattr(socket, "CLOSE_SECONDS", 0.3)
-    for name, value in {"PATIENCE": 2.0, "TICK": 0.1, "QUIET": 1.0, "OVERLAP": 0.5, "REMEMBER": 0.5}.items():
+    for name, value in {"PATIENCE": 2.0, "TICK": 0.1, "QUIET": 1.0, "OVERLAP": 0.5}.items():
         monkeypatch.setattr(connection, name, value)
     monkeypatch.setattr(connection, "PAUSES", (0.1, 0.2, 0.5))
 

@@ -52,7 +52,7 @@ class Storm:
             sandbox, f"sqlite+aiosqlite:///{database}", HURRY="1" if hurry else "0", ENGINE_PAUSE="0.01"
         )
         self.figures = Figures()
-        self.asked: dict[str, tuple[str, str]] = {}  # ts: channel and the thread's ts
+        self.asked: dict[str, str] = {}  # by the ts of what was said, who said it
         self.random = random.Random(seed)
         self.hurry = hurry
         self._threads: list[tuple[str, str]] = []
@@ -107,13 +107,13 @@ class Storm:
             else:
                 channel, text = "general", f"{BOT} question {number}"
             ts = await box.post(person, channel, text, thread)
-            self.asked[ts] = (channel, thread or ts)
+            self.asked[ts] = box.workspace.user(person).id
             if channel == "general" and thread is None and kind >= 0.6:
                 self._threads.append((channel, ts))
 
     async def _fail(self) -> None:
         faults = [self._kill, self._restart, self._drop, self._half_open, self._refresh, self._deaf]
-        faults += [self._limited, self._broken, self._broken, self._hang, self._locked, self._refused]
+        faults += [self._limited, self._broken, self._broken, self._hang, self._locked, self._turned_away]
         while True:
             await asyncio.sleep(self.random.expovariate(1 / self.calm))
             fault = self.random.choice(faults)
@@ -178,7 +178,7 @@ class Storm:
         finally:
             holder.close()
 
-    async def _refused(self) -> None:
+    async def _turned_away(self) -> None:
         self.sandbox.faults.refuse_sockets = "internal_error"
         self.sandbox.sockets.drop()
         await asyncio.sleep(self.random.uniform(0.2, 2.0))
@@ -199,14 +199,21 @@ class Storm:
                     counted[payload["asked"]] += 1
         return counted
 
-    def _refusals(self) -> int:
-        told = ("too much to do", "要做的事太多", "something went wrong", "出了问题")
-        return sum(any(t in e.message["text"] for t in told) for e in self.sandbox.workspace.ephemerals)
+    def _refused(self, ts: str) -> bool:
+        """Whether who asked was told in private that it was not taken: once a minute is enough."""
+        told = ("too much to do", "我现在太忙", "went wrong", "出了问题")
+        return any(
+            e.user == self.asked[ts]
+            and -65 < float(e.message["ts"]) - float(ts) < 120
+            and any(t in e.message["text"] for t in told)
+            for e in self.sandbox.workspace.ephemerals
+        )
 
     async def _settle(self, most: float) -> None:
         end = time.monotonic() + most
         while time.monotonic() < end:
-            if all(self._count()[ts] for ts in self.asked):
+            counted = self._count()
+            if all(counted[ts] or self._refused(ts) for ts in self.asked):
                 return
             await asyncio.sleep(0.5)
 
@@ -214,9 +221,9 @@ class Storm:
         counted, figures = self._count(), self.figures
         figures.requests, figures.answers = len(self.asked), sum(counted.values())
         figures.doubles = sum(max(0, counted[ts] - 1) for ts in self.asked)
-        unanswered = sum(not counted[ts] for ts in self.asked)
-        figures.refused = min(unanswered, self._refusals())  # each was told so, in private
-        figures.losses = unanswered - figures.refused
+        unanswered = [ts for ts in self.asked if not counted[ts]]
+        figures.refused = sum(self._refused(ts) for ts in unanswered)
+        figures.losses = len(unanswered) - figures.refused
         figures.sockets = self.sandbox.sockets.opened
         for channel in self.sandbox.workspace.channels.values():
             for message in channel.messages.values():
