@@ -28,7 +28,7 @@ from config.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
-CHECK_SECONDS = 30.0  # between two looks at the database
+CHECK_SECONDS, RECHECK_SECONDS = 30.0, 5.0  # between two looks at the database, while it works and not
 EXPIRE_SECONDS = 6 * 3600.0
 SLACK_PATIENCE = 20.0  # seconds; after that the bot counts as started and goes on trying
 SLACK_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -202,7 +202,7 @@ async def _check(bot: Bot) -> None:
     """Note from time to time whether the database takes writes."""
     assert bot.storage is not None
     while True:
-        await asyncio.sleep(CHECK_SECONDS)
+        await asyncio.sleep(CHECK_SECONDS if bot.storage_works else RECHECK_SECONDS)
         try:
             await bot.storage.check()
         except StorageError as problem:
