@@ -48,8 +48,11 @@ class Requests(Database):
             values["answer_ts"] = answer_ts
         if problem is not None:
             values["problem"] = problem
+        mine = update(RequestRow).where(RequestRow.key == key)
+        if state in UNFINISHED:  # a note that comes late takes nothing back
+            mine = mine.where(RequestRow.state.in_(UNFINISHED))
         async with self._write() as connection:
-            await connection.execute(update(RequestRow).where(RequestRow.key == key).values(values))
+            await connection.execute(mine.values(values))
 
     async def request(self, key: str) -> Request | None:
         """One request by its key, or None."""

@@ -101,7 +101,7 @@ def test_every_message_fits_and_nothing_is_lost(text: str, limit: int) -> None:
 def test_every_message_closes_the_fences_it_opens(text: str, limit: int) -> None:
     for page in paging.split(cleaning.clean(text), limit):
         fence = ""
-        for line in page.splitlines():
+        for line in page.split("\n"):
             fence = paging.fence_after(fence, line)
         assert fence == ""
 

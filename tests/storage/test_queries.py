@@ -82,6 +82,8 @@ async def test_a_request_is_accepted_once_and_carried_through_its_states(storage
     found_again = await storage.request("key")
     assert found_again is not None
     assert (found_again.answer_ts, found_again.problem) == ("1.5", "why")
+    await storage.advance("key", "answering", answer_ts="9.9")  # a note that comes late
+    assert await storage.unfinished() == []
     assert not await storage.accept(asked)
     await storage.withdraw("key")
     assert await storage.request("key") is None
