@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
-from slack_bench import Bench, Scripted, run_bot
+from slack_bench import Bench, Look, Scripted, run_bot
 
 from bot.roles import Role
 from bot.sandbox import Sandbox
@@ -17,8 +17,6 @@ from handlers import writing
 
 CHROMIUM = Path("/usr/bin/chromium")  # where there is none, the one that playwright installs
 INSTALLED: dict[str, Any] = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
-
-Look = Callable[..., Awaitable[Page]]
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from playwright.async_api import Page
 
 from bot.conversation import Conversations
 from bot.emotion import Emotions
@@ -19,6 +21,8 @@ from bot.storage import Storage
 from config.settings import Settings
 from handlers import BotApp, build_app
 from handlers.connection import SlackConnection
+
+Look = Callable[..., Awaitable[Page]]  # opens the workspace's page as a person
 
 
 @dataclass
@@ -117,6 +121,20 @@ def shown(message: dict[str, Any]) -> str:
         texts.append(text.get("text") if isinstance(text, dict) else text)
         texts += [e["text"] for e in block.get("elements", []) if isinstance(e.get("text"), str)]
     return "\n".join(t for t in texts if t) or message["text"]
+
+
+async def whispered(
+    bench: Bench, user: str, channel: str = "general", count: int = 1
+) -> list[dict[str, Any]]:
+    """What only `user` sees in a channel, once there is enough of it."""
+    box = bench.sandbox
+
+    def enough() -> list[dict[str, Any]] | None:
+        found = box.ephemerals(user, channel)
+        return found if len(found) >= count else None
+
+    found: list[dict[str, Any]] = await box.wait_for(enough, 20)
+    return found
 
 
 @asynccontextmanager

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from slack_bench import Bench, shown
+from slack_bench import Bench, shown, whispered
 
 from handlers.commands import parse
 from handlers.language import Words
-
-
-async def whispered(
-    bench: Bench, user: str, channel: str = "general", count: int = 1
-) -> list[dict[str, Any]]:
-    """What only `user` sees in a channel, once there is enough of it."""
-    box = bench.sandbox
-
-    def enough() -> list[dict[str, Any]] | None:
-        found = box.ephemerals(user, channel)
-        return found if len(found) >= count else None
-
-    found: list[dict[str, Any]] = await box.wait_for(enough, 20)
-    return found
 
 
 async def test_emotion_is_private_until_its_asker_shares_it(bench: Bench) -> None:

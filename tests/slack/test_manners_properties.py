@@ -55,6 +55,7 @@ PING = re.compile(rf"<[!@#](?!{manners.JOINER})|@(?:channel|here|everyone)|!\[",
 @given(texts)
 @example("<<!channel>!channel>")
 @example("<!<!here>here>")
+@example("!![x](http://y)")
 def test_nothing_pings(text: str) -> None:
     assert not PING.search(manners.neutralise(text))
     assert not PING.search(cleaning.clean(text))

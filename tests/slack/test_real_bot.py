@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Look
 from playwright.async_api import expect
-from slack_bench import Bench, run_bot, shown
+from slack_bench import Bench, Look, run_bot, shown
 
 from bot.engine import Engine, Sampling
 from bot.roles import Role

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from slack_bench import Bench, actions, shown
-from test_commands import whispered
+from slack_bench import Bench, actions, shown, whispered
 
 from bot.sandbox import Fault
 
