@@ -48,27 +48,30 @@ def score(decoder: Decoder, work: Sequence[tuple[Score, KVCache]]) -> list[Score
         else Chunk(tree.tokens, cache, depths=tree.depths, visible=tree.visible())
         for cache, tree in trees.values()
     ]
+    offsets = dict(zip(trees, _offsets([len(tree) for _, tree in trees.values()]), strict=True))
+    rows = [[[offsets[key] + node for node in above] for above in nodes] for key, nodes in places]
+    wanted = sorted({row for labels in rows for above in labels for row in above})
     try:
-        hidden = decoder.forward(chunks, exact=not work[0][0].relative)
+        hidden = decoder.forward(chunks, exact=not work[0][0].relative, rows=torch.tensor(wanted))
     finally:
         for key, (cache, _) in trees.items():
             cache.truncate(min(starts[key], len(cache)))
-    offsets = dict(zip(trees, _offsets([len(tree) for _, tree in trees.values()]), strict=True))
-    rows = [[[offsets[key] + node for node in above] for above in nodes] for key, nodes in places]
-    return _read_scores(decoder, hidden, [request for request, _ in work], rows)
+    place = {row: at for at, row in enumerate(wanted)}
+    return _read_scores(decoder, hidden, [request for request, _ in work], rows, place)
 
 
 def _read_scores(
-    decoder: Decoder, hidden: torch.Tensor, requests: Sequence[Score], rows: list[list[list[int]]]
+    decoder: Decoder,
+    hidden: torch.Tensor,
+    requests: Sequence[Score],
+    rows: list[list[list[int]]],
+    place: dict[int, int],
 ) -> list[Score]:
-    """`rows`: for each request, label and label token, the row of `hidden` that predicts it."""
-    wanted = sorted({row for labels in rows for above in labels for row in above})
-    place = {row: at for at, row in enumerate(wanted)}
-    hidden = hidden[torch.tensor(wanted)]
+    """rows: for each request, label and label token, what predicts it. place: where that is in `hidden`."""
     tokens = sorted({token for request in requests for label in request.labels for token in label})
     column = {token: at for at, token in enumerate(tokens)}
     logits = decoder.logits(hidden, torch.tensor(tokens))
-    norms = torch.zeros(len(wanted))
+    norms = torch.zeros(len(hidden))
     # The end of the prompt is common to all labels: comparing them needs no normalising there.
     first = 1 if requests[0].relative else 0
     deep = sorted({place[row] for labels in rows for above in labels for row in above[first:]})

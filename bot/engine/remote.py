@@ -56,6 +56,11 @@ class RemoteEngine:
         return self._model or "remote"
 
     @property
+    def measures(self) -> bool:
+        """Whether scores are log-probabilities; False where only the answered label is known."""
+        return self._logprobs
+
+    @property
     def context_tokens(self) -> int:
         return self._context
 

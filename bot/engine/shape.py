@@ -31,6 +31,13 @@ class Shape:
     inverse_frequencies: tuple[float, ...]
 
     @property
+    def parameters(self) -> int:
+        """How many numbers the weights have, but for biases and norms; a tied head counts once."""
+        attention = self.hidden * self.head_dim * 2 * (self.heads + self.kv_heads)
+        embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return self.layers * (attention + 3 * self.hidden * self.mlp) + embeddings
+
+    @property
     def cache_width(self) -> int:
         """Numbers in the kv cache for one token of one layer, keys and values together."""
         return 2 * self.kv_heads * self.head_dim

@@ -1,0 +1,71 @@
+"""Quantised weights, written once beside the model so that starting is a memory map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from bot.engine import fused, int4
+from bot.engine.linear import Kind
+from bot.engine.precision import choose, kind
+from bot.engine.prepared import VERSION, PreparedFile, Writer, fingerprint
+from bot.engine.shape import read_shape
+from bot.engine.weights import Checkpoint
+
+Progress = Callable[[int, int], None]  # parts done, parts in all
+
+
+def prepared_file(directory: Path, precision: str) -> Path:
+    """Where `prepare` puts the weights of one precision."""
+    return directory / f"prepared-{precision}.safetensors"
+
+
+@torch.inference_mode()
+def prepare(directory: Path, precision: str = "auto", progress: Progress | None = None) -> Path:
+    """Write the weights of one precision and return the file. Raises EngineError for a bad directory.
+
+    Interrupted, it leaves at most a temporary file, which the next call removes. Where the file is
+    there already and belongs to these weights, nothing is done.
+    """
+    shape = read_shape(directory)
+    precision = choose(precision, shape)
+    file = prepared_file(directory, precision)
+    if open_prepared(directory, precision) is not None:
+        return file
+    how, checkpoint = kind(precision), Checkpoint(directory)
+    total = 6 * shape.layers + 2
+    with Writer(file, _metadata(directory, precision, checkpoint)) as writer:
+        for done, part in enumerate(fused.parts(checkpoint, shape)):
+            for name, tensor in encoded(part, how).items():
+                writer.add(f"{part.name}/{name}", tensor)
+            if progress is not None:
+                progress(min(done + 1, total), total)
+    return file
+
+
+def open_prepared(directory: Path, precision: str) -> PreparedFile | None:
+    """The file of prepared weights, if there is one and it was made here from these weights."""
+    try:
+        found = PreparedFile(prepared_file(directory, precision))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if found.metadata == _metadata(directory, precision, Checkpoint(directory)) else None
+
+
+def encoded(part: fused.Part, how: Kind) -> dict[str, torch.Tensor]:
+    """What is kept of a part: a norm under the empty name, a projection as `how` says with its bias."""
+    if not part.projects:
+        return {"": part.weight}
+    kept = how.encode(part.weight)
+    return kept if part.bias is None else kept | {"bias": part.bias}
+
+
+def _metadata(directory: Path, precision: str, checkpoint: Checkpoint) -> dict[str, str]:
+    return {
+        "version": VERSION,
+        "precision": precision,
+        "source": fingerprint([directory / "config.json", *checkpoint.files]),
+        "layout": int4.layout() if precision == "int4" else "",
+    }

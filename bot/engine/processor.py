@@ -1,0 +1,34 @@
+"""What this processor and this build of torch multiply fast."""
+
+from __future__ import annotations
+
+import torch
+
+
+def capability() -> str:
+    """The widest vector instructions that torch uses here, such as AVX512."""
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def fast_int8() -> bool:
+    """Whether 8-bit activations are the fast way: x86 with VNNI (or AVX2) through fbgemm."""
+    return torch.backends.quantized.engine in ("x86", "fbgemm") and capability() in ("AVX2", "AVX512")
+
+
+def fast_dynamic_int4() -> bool:
+    """Whether torch has ARM's own 4-bit kernels (KleidiAI), made for dot-product instructions."""
+    backend = getattr(torch.backends, "kleidiai", None)
+    return backend is not None and bool(backend.is_available()) and "asimddp" in _flags()
+
+
+def native_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "bf16" in _flags()
+
+
+def _flags() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
+            return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return ""
