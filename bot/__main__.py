@@ -121,7 +121,9 @@ def _fetch(options: argparse.Namespace, settings: Settings) -> None:
     if options.name is None and (settings.model_dir or settings.llm_url):
         print("nothing to fetch: MODEL_DIR or LLM_URL is set; `fetch NAME` fetches all the same")
         return
-    fetch(options.name, settings.hf_endpoint or None)
+    directory = fetch(options.name, settings.hf_endpoint or None)
+    if not any(directory.glob("prepared-*.safetensors")):
+        _prepare_weights(directory, settings)
 
 
 def _manifest(options: argparse.Namespace, _: Settings) -> None:
@@ -137,13 +139,18 @@ def _doctor(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _prepare(options: argparse.Namespace, settings: Settings) -> None:
-    from tqdm import tqdm
-
-    from bot.engine.prepare import prepare
     from bot.models import check_model, find_model
 
     directory = options.directory or find_model(settings)
     check_model(directory)
+    _prepare_weights(directory, settings)
+
+
+def _prepare_weights(directory: Path, settings: Settings) -> None:
+    from tqdm import tqdm
+
+    from bot.engine.prepare import prepare
+
     with tqdm(desc="preparing", unit=" parts", disable=not sys.stderr.isatty()) as bar:
 
         def show(done: int, total: int) -> None:

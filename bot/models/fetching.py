@@ -76,6 +76,8 @@ def _make_part(directory: Path, part: Path) -> None:
     elif directory.is_dir():
         shutil.rmtree(directory)
     part.mkdir(exist_ok=True)
+    for made in part.glob("prepared-*"):  # from weights that are fetched again
+        made.unlink()
     there = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
     if (free := shutil.disk_usage(part).free) < ROOM - there:
         raise ModelError(
