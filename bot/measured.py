@@ -29,6 +29,11 @@ class MeasuredEngine:
         """See Engine.context_tokens."""
         return self._engine.context_tokens
 
+    @property
+    def measures(self) -> bool:
+        """Whether scores are log-probabilities, see RemoteEngine."""
+        return bool(getattr(self._engine, "measures", True))
+
     def count(self, prompt: Prompt) -> int:
         """See Engine.count."""
         return self._engine.count(prompt)

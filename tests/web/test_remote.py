@@ -175,11 +175,12 @@ def test_tokens_are_guessed_on_the_safe_side() -> None:
 async def test_one_bot_can_be_the_model_of_another(tmp_path: Path, roles: dict[str, Role]) -> None:
     (tmp_path / "near").mkdir()
     (tmp_path / "far").mkdir()
-    async with open_site(tmp_path / "far", Spoken(answers=["正面", "hello from afar"]), roles) as far:
+    async with open_site(tmp_path / "far", Spoken(answers=["正面"] * 50), roles) as far:
         engine = await asyncio.to_thread(RemoteEngine, far.url)
         async with open_site(tmp_path / "near", engine, roles) as near:
             status, found = await near.infer("great", mode="emotion")
             assert (status, found["emotion_label"]) == (200, "正面")
+            far.engine.answers = ["hello from afar"]
             status, found = await near.infer("hi", mode="chat")
             assert (status, found["chat_response"]) == (200, "hello from afar")
         await engine.close()
