@@ -19,6 +19,7 @@ else:
 
 ROLES_DIRECTORY = ROOT / "config" / "roles"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_LABEL = {"name", "emoji", "spellings", "english", "neutral"}
 _SAMPLING = {
     "max_tokens": int,
     "temperature": (int, float),
@@ -36,11 +37,16 @@ class RoleError(ValueError):
 
 @dataclass(frozen=True)
 class Label:
-    """One answer a classifying role can give. The model is scored on each of `spellings`."""
+    """One answer a classifying role can give. The model is scored on each of `spellings`.
+
+    english: the name in explanations of English text. neutral: whether `strict` forbids it.
+    """
 
     name: str
     emoji: str
     spellings: tuple[str, ...]
+    english: str = ""
+    neutral: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,8 @@ def load_role(file: Path) -> Role:
     labels = tuple(_label(file, entry) for entry in _tables(file, found, "labels"))
     if "labels" in found and len({label.name for label in labels}) < max(2, len(labels)):
         raise RoleError(f"{file}: [[labels]] needs at least two labels with different names")
+    if labels and sum(not label.neutral for label in labels) < 2:
+        raise RoleError(f"{file}: [[labels]] needs at least two labels that are not `neutral`")
     return Role(
         name=file.stem,
         title=str(found.get("title", file.stem)),
@@ -137,6 +145,13 @@ def _label(file: Path, entry: Mapping[str, Any]) -> Label:
     name, emoji, spellings = entry.get("name"), entry.get("emoji", ""), entry.get("spellings")
     if not isinstance(name, str) or not name or not isinstance(emoji, str):
         raise RoleError(f"{file}: each of [[labels]] needs `name`, and `emoji` as text")
+    if unknown := sorted(set(entry) - _LABEL):
+        raise RoleError(
+            f"{file}: unknown key {unknown[0]!r} of label {name!r}; known are {', '.join(sorted(_LABEL))}"
+        )
+    english, neutral = entry.get("english", ""), entry.get("neutral", False)
+    if not isinstance(english, str) or not isinstance(neutral, bool):
+        raise RoleError(f"{file}: of label {name!r}, `english` is text and `neutral` true or false")
     if spellings is None:
         spellings = [name]
     if (
@@ -145,7 +160,7 @@ def _label(file: Path, entry: Mapping[str, Any]) -> Label:
         or not all(isinstance(s, str) and s for s in spellings)
     ):
         raise RoleError(f"{file}: `spellings` of label {name!r} must be a list of texts")
-    return Label(name, emoji, tuple(spellings))
+    return Label(name, emoji, tuple(spellings), english, neutral)
 
 
 def _sampling(file: Path, table: Any) -> Sampling:

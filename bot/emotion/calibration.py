@@ -1,0 +1,117 @@
+"""From label scores to probabilities that mean what they say: one bias a label and one temperature.
+
+A model's own calibration is fitted by `python -m bot calibrate` and stored with it. Without one, a
+label's bias is what the model says of texts that say nothing (contextual calibration, Zhao et al.
+2021, arXiv:2102.09690).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bot.roles import Role
+from config.settings import ROOT
+
+log = logging.getLogger(__name__)
+
+FILE = "calibration.json"  # in the model's directory
+SHIPPED = ROOT / "config" / "calibration"  # NAME.json for a model of the catalogue
+CONTENT_FREE = ("N/A", "[MASK]", "……", "无", "这句话", "text")
+TEMPERATURE = 2.0  # a small model is too sure of itself
+
+
+class CalibrationError(ValueError):
+    """A calibration file that cannot be used; the message names it and the mend."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """probability = softmax((score + bias) / temperature). `biases` are in the order of the role's labels."""
+
+    biases: tuple[float, ...]
+    temperature: float
+
+    def probabilities(self, scores: Sequence[float], forbidden: Sequence[int] = ()) -> list[float]:
+        """The labels' probabilities, which sum to 1; those at the places `forbidden` are 0."""
+        values = [
+            -math.inf if at in forbidden else (score + bias) / self.temperature
+            for at, (score, bias) in enumerate(zip(scores, self.biases, strict=True))
+        ]
+        top = max(values)
+        shares = [math.exp(value - top) for value in values]
+        return [share / sum(shares) for share in shares]
+
+
+def contextual(scores: Sequence[Sequence[float]]) -> Calibration:
+    """The calibration by the label scores of the texts CONTENT_FREE, one row each."""
+    centred = [[value - sum(row) / len(row) for value in row] for row in scores]
+    return Calibration(
+        tuple(-sum(column) / len(centred) for column in zip(*centred, strict=True)), TEMPERATURE
+    )
+
+
+def stored(role: Role, model_dir: Path | None) -> Calibration | None:
+    """The fitted calibration of `role` for the model in `model_dir`, if there is one for this very prompt."""
+    if model_dir is None:
+        return None
+    for file in (model_dir / FILE, SHIPPED / f"{model_dir.resolve().name}.json"):
+        try:
+            entry = _read(file).get(role.name)
+            if entry is not None and entry["prompt"] == fingerprint(role):
+                return _calibration(role, entry)
+        except CalibrationError as problem:
+            log.warning("%s", problem)
+        except (KeyError, TypeError, ValueError):
+            log.warning("%s: the entry of role %r is not one: run `python -m bot calibrate`", file, role.name)
+    return None
+
+
+def store(role: Role, calibration: Calibration, model_dir: Path) -> Path:
+    """Write `calibration` beside the model, keeping what the file says of other roles; the file."""
+    file = model_dir / FILE
+    found = _read(file)
+    found[role.name] = {
+        "prompt": fingerprint(role),
+        "temperature": round(calibration.temperature, 4),
+        "biases": {
+            label.name: round(bias, 4) for label, bias in zip(role.labels, calibration.biases, strict=True)
+        },
+    }
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(found, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    partial.replace(file)
+    return file
+
+
+def fingerprint(role: Role) -> str:
+    """A short sum of all that the scores of a role depend on: another prompt needs another calibration."""
+    labels = [(label.name, label.spellings) for label in role.labels]
+    parts = (role.system, role.ask, role.opening, role.examples, labels)
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def _calibration(role: Role, entry: Mapping[str, Any]) -> Calibration:
+    biases = tuple(float(entry["biases"][label.name]) for label in role.labels)
+    temperature = float(entry["temperature"])
+    if temperature <= 0 or not all(map(math.isfinite, (*biases, temperature))):
+        raise ValueError("biases are finite, a temperature is above 0")
+    return Calibration(biases, temperature)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise CalibrationError(f"{file} cannot be read ({problem}): correct or delete it") from None
+    if not isinstance(found, dict):
+        raise CalibrationError(f"{file} is not a JSON object: correct or delete it")
+    return found
