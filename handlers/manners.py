@@ -8,7 +8,7 @@ JOINER = "\u2060"  # invisible, breaks a mention where it stands
 
 # What Slack acts on, written by a model or typed by a person: a mention or broadcast, the beginning
 # of one, a broadcast's bare word, a picture.
-_RISK = re.compile(r"<([!@#])([^<>\n]{0,80})>|<(?=[!@#])|@(?=channel|here|everyone)|!(?=\[)", re.IGNORECASE)
+_RISK = re.compile(r"<([!@#])([^<>\n]{0,80})>|<(?=[!@#])|@(?=channel|here|everyone)|!+(?=\[)", re.IGNORECASE)
 # An address, bare or behind a label. Slack shows a preview of what it takes for a link.
 _ASCII = r"[^\s<>`\[\]\u0080-\U0010ffff]"
 _LABELLED = r"!?\[([^\[\]\n`]*)\]\((https?://[^()\s`]+)[^()\n`]*\)"
@@ -18,7 +18,7 @@ _LINK = re.compile(
 )
 # The end of a text that could still become one of the above.
 _OPEN = re.compile(
-    r"(?:<|<[!@#][^<>\n]{0,80}|@[A-Za-z]{0,8}|!|!?\[[^\[\]\n`]*(?:\](?:\([^()\n`]*)?)?"
+    r"(?:<|<[!@#][^<>\n]{0,80}|@[A-Za-z]{0,8}|!+|!*\[[^\[\]\n`]*(?:\](?:\([^()\n`]*)?)?"
     rf"|ht{{0,2}}|https?:?/?|w{{1,3}}|(?:https?://|www\.){_ASCII}*)$",
     re.IGNORECASE | re.ASCII,
 )
@@ -98,7 +98,7 @@ def _unlinked(text: str) -> str:
 
 def _harmless(match: re.Match[str]) -> str:
     found = match[0]
-    if found == "!":
+    if found[0] == "!":
         return ""
     kind, rest = match[1], match[2]
     if kind is None:

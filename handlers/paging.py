@@ -27,7 +27,7 @@ class Pager:
     def feed(self, text: str) -> list[str]:
         """Pieces to add to the message; each one after the first begins a new message."""
         pages = [""]
-        for part in text.splitlines(keepends=True):
+        for part in re.findall(r"[^\n]*\n|[^\n]+", text):
             self._add(part, pages)
         return pages
 

@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from bot.engine import Engine
 from bot.engine.opening import open_engine
 from bot.roles import Role, load_roles
 from config.settings import ROOT, Settings
+
+
+# How long one example takes depends on what else the machine does.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 @pytest.hookimpl(wrapper=True)
