@@ -15,7 +15,6 @@ from bot.engine.opening import open_engine
 from bot.roles import Role, load_roles
 from config.settings import ROOT, Settings
 
-
 # How long one example takes depends on what else the machine does.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")

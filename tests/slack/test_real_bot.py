@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
-from slack_bench import Bench, Look, run_bot, shown
+from slack_bench import Bench, Look, run_bot, shown, whispered
 
 from bot.engine import Engine, Sampling
 from bot.roles import Role
@@ -69,6 +70,20 @@ async def test_a_command_a_mention_and_six_replies_by_mouse_and_keyboard(real: B
     assert await page.locator("#main article.message:not(.ephemeral)").count() == 1  # no noise at top level
     PICTURE.parent.mkdir(exist_ok=True)
     await page.screenshot(path=PICTURE)
+
+
+async def test_the_reason_follows_the_label_and_a_feeling_is_named_on_request(real: Bench) -> None:
+    box = real.sandbox
+    await box.command("Ada", "general", "/emotion", "--feelings The parcel is lost again, I am furious.")
+    label, reason = await whispered(real, "Ada", count=2)
+    assert label["text"].startswith("😞 LLM 情感判断：负面\n")
+    assert "Feeling: " in label["text"]
+    assert re.fullmatch(r"Because of (\*[^*]+\* \(\+0\.\d\d\)(, )?)+", reason["text"])
+    assert float(label["ts"]) < float(reason["ts"])
+    ts = await box.post("Ada", "general", f"{BOT} #EMOTION# The parcel is lost again, I am furious.")
+    (answer,) = await real.replies("general", ts)
+    await box.wait_for(lambda: "Because of *" in shown(box.messages("general", ts)[1]), 30)
+    assert answer["text"] == "😞 LLM 情感判断：负面"
 
 
 async def test_the_first_words_show_within_a_second_of_the_models_first_token(
