@@ -126,6 +126,24 @@ def _fetch(options: argparse.Namespace, settings: Settings) -> None:
         _prepare_weights(directory, settings)
 
 
+def _calibrate(options: argparse.Namespace, settings: Settings) -> None:
+    from bot.calibrating import CalibrationFileError, calibrate, read_rows
+    from bot.emotion import Emotions
+    from bot.roles import load_roles
+
+    roles = load_roles()
+    read_rows(options.file, roles["emotion"])  # what is wrong with the file is said before a model is loaded
+
+    async def work() -> None:
+        async with _engine(settings) as (engine, directory):
+            if directory is None:
+                raise CalibrationFileError("a calibration is stored with a local model: unset LLM_URL")
+            emotions = Emotions(engine, roles, directory)
+            await calibrate(emotions, roles["emotion"], options.file, directory)
+
+    asyncio.run(work())
+
+
 def _manifest(options: argparse.Namespace, _: Settings) -> None:
     from handlers.manifest import create_app_url, manifest_json
 
@@ -191,6 +209,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Settings], int | None]] = {
     "fetch": _fetch,
     "prepare": _prepare,
     "backup": _backup,
+    "calibrate": _calibrate,
     "manifest": _manifest,
     "doctor": _doctor,
     "bench": _bench,
