@@ -41,4 +41,4 @@ def fit(scores: Sequence[Sequence[float]], labels: Sequence[int], base: Calibrat
     fitted = dict(zip(present, (offsets - offsets.mean()).tolist(), strict=True))
     known = sum(base.biases[at] for at in present) / len(present)
     biases = tuple(fitted.get(at, bias - known) for at, bias in enumerate(base.biases))
-    return Calibration(biases, 1.0 / float(log_scale.exp()))
+    return Calibration(biases, 1.0 / log_scale.exp().item())

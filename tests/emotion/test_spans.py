@@ -1,0 +1,72 @@
+"""Spans index the original text exactly, and cutting loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.emotion.evidence import find_evidence
+from bot.emotion.pieces import clauses, cut, has_letters, is_chinese, windows
+
+TEXTS = st.one_of(
+    st.text(max_size=120),
+    st.text("今天的实验终于成功了太棒，。！？… good-bye's 😀👨‍👩‍👧\n\t\u200b.,", max_size=120),
+)
+
+
+@given(TEXTS, st.integers(1, 40))
+def test_pieces_put_together_are_the_text(text: str, size: int) -> None:
+    pieces = cut(text, size)
+    assert "".join(pieces) == text
+    assert all(0 < len(piece) <= size for piece in pieces)
+
+
+@given(TEXTS, st.integers(1, 12))
+def test_clauses_are_in_order_and_do_not_overlap(text: str, most: int) -> None:
+    found = clauses(text, most)
+    assert len(found) <= most
+    assert all(has_letters(text[start:end]) for start, end in found)
+    assert all(text[start:end] == text[start:end].strip() for start, end in found)
+    assert all(one[1] <= other[0] for one, other in pairwise(found))
+
+
+@given(TEXTS)
+def test_windows_are_proper_parts_of_their_clause(text: str) -> None:
+    for clause in clauses(text, 12):
+        for start, end in windows(text, clause, 16):
+            assert clause[0] <= start < end <= clause[1]
+            assert (start, end) != clause
+
+
+@given(TEXTS.filter(has_letters))
+def test_evidence_is_what_stands_at_its_offsets(text: str) -> None:
+    async def by_length(texts: Sequence[str]) -> list[float]:
+        return [len(each) / (len(text) + 1) for each in texts]
+
+    found = asyncio.run(find_evidence(text, by_length, 1.0))
+    assert all(each.text == text[each.start : each.end] and each.text for each in found)
+    assert [each.weight for each in found] == sorted((each.weight for each in found), reverse=True)
+    places = sorted((each.start, each.end) for each in found)
+    assert all(one[1] <= other[0] for one, other in pairwise(places))
+
+
+def test_a_long_text_is_cut_after_a_sentence() -> None:
+    assert cut("房间很大。服务也好。就是贵", 8) == ["房间很大。", "服务也好。就是贵"]
+
+
+def test_clauses_leave_the_marks_out() -> None:
+    text = "今天的实验终于成功了，太棒了！"
+    assert [text[start:end] for start, end in clauses(text, 12)] == ["今天的实验终于成功了", "太棒了"]
+
+
+@pytest.mark.parametrize(
+    ("text", "chinese"),
+    [("太棒了", True), ("this 奶茶 tastes like 洗碗水", True), ("Good morning", False), ("👍", False)],
+)
+def test_the_language_of_a_text(text: str, chinese: bool) -> None:
+    assert is_chinese(text) == chinese
