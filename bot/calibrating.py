@@ -9,11 +9,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bot.emotion import Emotions
-from bot.emotion.calibration import Calibration, store
+from bot.emotion.calibration import Calibration, Calibrations, store
 from bot.emotion.fitting import fit
+from bot.emotion.pieces import is_chinese
 from bot.roles import Role
 
 FEWEST = 20  # rows; with fewer a fit would follow single texts
+OWN = 60  # rows of one script from which it gets a fit of its own
 BATCH = 32
 
 
@@ -32,26 +34,37 @@ async def calibrate(emotions: Emotions, role: Role, file: Path, model_dir: Path)
         for start in range(0, len(texts), BATCH):
             scores += await emotions.scores(texts[start : start + BATCH], role=role.name)
             bar.update(len(texts[start : start + BATCH]))
-    before = await emotions.calibration(role)
-    after = fit(scores, labels, before)
+    before = await emotions.calibrations(role)
+    chinese = [is_chinese(text) for text in texts]
+    neutral = [at for at, label in enumerate(role.labels) if label.neutral]
+    everything = fit(scores, labels, before.chinese, neutral)
+
+    def fitted(script: bool) -> Calibration:
+        rows = [at for at, each in enumerate(chinese) if each == script]
+        own = [labels[at] for at in rows]
+        if len(rows) < OWN or set(own) != set(labels):
+            return everything
+        return fit([scores[at] for at in rows], own, everything, neutral)
+
+    after = Calibrations(fitted(True), fitted(False))
     try:
         target = store(role, after, model_dir)
     except OSError as problem:
         raise CalibrationFileError(f"{model_dir} cannot be written: {problem.strerror}") from None
     for name, each in (("before", before), ("after", after)):
-        right, error = measure(each, scores, labels)
+        right, error = measure([each.of(text) for text in texts], scores, labels)
         print(f"{name:7} accuracy {right:.3f}  calibration error {error:.3f}")
     print(f"{len(texts)} texts; written to {target}")
 
 
 def measure(
-    calibration: Calibration, scores: Sequence[Sequence[float]], labels: Sequence[int]
+    calibrations: Sequence[Calibration], scores: Sequence[Sequence[float]], labels: Sequence[int]
 ) -> tuple[float, float]:
     """Accuracy and expected calibration error (ten bins), labels that no row has left out."""
-    forbidden = [at for at in range(len(calibration.biases)) if at not in labels]
+    forbidden = [at for at in range(len(scores[0])) if at not in labels]
     bins: dict[int, list[float]] = {}
     right = 0
-    for row, label in zip(scores, labels, strict=True):
+    for calibration, row, label in zip(calibrations, scores, labels, strict=True):
         shares = calibration.probabilities(row, forbidden)
         hit = shares[label] == max(shares)
         right += hit
@@ -87,9 +100,10 @@ def read_rows(file: Path, role: Role) -> tuple[list[str], list[int]]:
             )
         texts.append(text)
         labels.append(places[label])
-    if len(texts) < FEWEST or len(set(labels)) < 2:
+    firm = {label for label in labels if not role.labels[label].neutral}
+    if len(texts) < FEWEST or len(firm) < 2:
         raise CalibrationFileError(
-            f"{file} has {len(texts)} texts with {len(set(labels))} labels; "
-            f"at least {FEWEST} texts with two labels are needed"
+            f"{file} has {len(texts)} texts with {len(firm)} labels that are not neutral; "
+            f"at least {FEWEST} texts with two are needed"
         )
     return texts, labels

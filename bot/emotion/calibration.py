@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bot.emotion.pieces import is_chinese
 from bot.roles import Role
 from config.settings import ROOT
 
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 
 FILE = "calibration.json"  # in the model's directory
 SHIPPED = ROOT / "config" / "calibration"  # NAME.json for a model of the catalogue
-CONTENT_FREE = ("N/A", "[MASK]", "……", "无", "这句话", "text")
+CHINESE, OTHER = "chinese", "other"  # a model leans differently in different scripts
+SCRIPTS = (CHINESE, OTHER)
+CONTENT_FREE = {CHINESE: ("无", "这句话", "一段文字"), OTHER: ("N/A", "[MASK]", "text")}
 TEMPERATURE = 2.0  # a small model is too sure of itself
 
 
@@ -49,15 +52,27 @@ class Calibration:
         return [share / sum(shares) for share in shares]
 
 
+@dataclass(frozen=True)
+class Calibrations:
+    """One calibration for Chinese text and one for other text."""
+
+    chinese: Calibration
+    other: Calibration
+
+    def of(self, text: str) -> Calibration:
+        """The one for `text`."""
+        return self.chinese if is_chinese(text) else self.other
+
+
 def contextual(scores: Sequence[Sequence[float]]) -> Calibration:
-    """The calibration by the label scores of the texts CONTENT_FREE, one row each."""
+    """The calibration by the label scores of texts that say nothing, one row each."""
     centred = [[value - sum(row) / len(row) for value in row] for row in scores]
     return Calibration(
         tuple(-sum(column) / len(centred) for column in zip(*centred, strict=True)), TEMPERATURE
     )
 
 
-def stored(role: Role, model_dir: Path | None) -> Calibration | None:
+def stored(role: Role, model_dir: Path | None) -> Calibrations | None:
     """The fitted calibration of `role` for the model in `model_dir`, if there is one for this very prompt."""
     if model_dir is None:
         return None
@@ -65,7 +80,7 @@ def stored(role: Role, model_dir: Path | None) -> Calibration | None:
         try:
             entry = _read(file).get(role.name)
             if entry is not None and entry["prompt"] == fingerprint(role):
-                return _calibration(role, entry)
+                return Calibrations(*(_calibration(role, entry[script]) for script in SCRIPTS))
         except CalibrationError as problem:
             log.warning("%s", problem)
         except (KeyError, TypeError, ValueError):
@@ -73,16 +88,14 @@ def stored(role: Role, model_dir: Path | None) -> Calibration | None:
     return None
 
 
-def store(role: Role, calibration: Calibration, model_dir: Path) -> Path:
-    """Write `calibration` beside the model, keeping what the file says of other roles; the file."""
+def store(role: Role, calibrations: Calibrations, model_dir: Path) -> Path:
+    """Write `calibrations` beside the model, keeping what the file says of other roles; the file."""
     file = model_dir / FILE
     found = _read(file)
     found[role.name] = {
         "prompt": fingerprint(role),
-        "temperature": round(calibration.temperature, 4),
-        "biases": {
-            label.name: round(bias, 4) for label, bias in zip(role.labels, calibration.biases, strict=True)
-        },
+        CHINESE: _entry(role, calibrations.chinese),
+        OTHER: _entry(role, calibrations.other),
     }
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(found, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -95,6 +108,14 @@ def fingerprint(role: Role) -> str:
     labels = [(label.name, label.spellings) for label in role.labels]
     parts = (role.system, role.ask, role.opening, role.examples, labels)
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def _entry(role: Role, calibration: Calibration) -> dict[str, Any]:
+    biases = zip(role.labels, calibration.biases, strict=True)
+    return {
+        "temperature": round(calibration.temperature, 4),
+        "biases": {label.name: round(bias, 4) for label, bias in biases},
+    }
 
 
 def _calibration(role: Role, entry: Mapping[str, Any]) -> Calibration:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bot.emotion.calibration import CONTENT_FREE, Calibration, contextual, stored
+from bot.emotion.calibration import CONTENT_FREE, SCRIPTS, Calibration, Calibrations, contextual, stored
 from bot.emotion.evidence import explanation, find_evidence
 from bot.emotion.normalising import normalise
 from bot.emotion.pieces import has_letters
@@ -23,8 +23,8 @@ class Emotions:
         self._engine = engine
         self._roles = roles
         self._model_dir = model_dir
-        self._scorer = Scorer(engine)
-        self._calibrations: dict[str, asyncio.Task[Calibration]] = {}
+        self._scorer = Scorer(engine, by_name=model_dir is None)
+        self._calibrations: dict[str, asyncio.Task[Calibrations]] = {}
 
     async def classify(self, text: str, *, strict: bool = False, role: str = "emotion") -> Emotion:
         """The emotion of one text. `strict` forbids the neutral label. Raises EmptyText and EngineError."""
@@ -57,7 +57,7 @@ class Emotions:
     async def explain(self, text: str, emotion: Emotion, *, role: str = "emotion") -> Explanation:
         """Why `text` was judged `emotion`: the spans without which that label would be less likely."""
         chosen = self._role(role)
-        calibration = await self.calibration(chosen)
+        calibration = (await self.calibrations(chosen)).of(text)
         at = [label.name for label in chosen.labels].index(emotion.label)
         # A judgement that was strict is explained strictly.
         forbidden = [
@@ -84,27 +84,28 @@ class Emotions:
         """Uncalibrated scores of the role's labels: what a calibration is fitted to."""
         return await self._scorer.score_many(self._role(role), texts)
 
-    async def calibration(self, role: Role) -> Calibration:
-        """The model's calibration for a role: stored with it, else measured on texts that say nothing."""
+    async def calibrations(self, role: Role) -> Calibrations:
+        """The model's calibrations for a role: stored with it, else measured on texts that say nothing."""
         if (found := self._calibrations.get(role.name)) is None or (found.done() and _failed(found)):
             found = asyncio.ensure_future(self._calibrate(role))
             self._calibrations[role.name] = found
         # One who gives up must not take the measurement from the others.
         return await asyncio.shield(found)
 
-    async def _calibrate(self, role: Role) -> Calibration:
+    async def _calibrate(self, role: Role) -> Calibrations:
         if (known := stored(role, self._model_dir)) is not None:
             return known
-        scores = await self._scorer.score_many(role, CONTENT_FREE)
+        scores = [await self._scorer.score_many(role, CONTENT_FREE[script]) for script in SCRIPTS]
         if not getattr(self._engine, "measures", True):  # it only tells which label it would answer
-            return Calibration((0.0,) * len(role.labels), 1.0)
-        return contextual(scores)
+            plain = Calibration((0.0,) * len(role.labels), 1.0)
+            return Calibrations(plain, plain)
+        return Calibrations(*map(contextual, scores))
 
     async def _judge(self, text: str, strict: bool, name: str, *, waits: bool) -> Emotion:
         role = self._role(name)
         if not normalise(text):
             raise EmptyText
-        calibration = await self.calibration(role)
+        calibration = (await self.calibrations(role)).of(text)
         scores = await self._scorer.score(role, text, waits=waits)
         shares = calibration.probabilities(scores, _neutral(role) if strict else ())
         best = max(range(len(shares)), key=shares.__getitem__)
@@ -125,5 +126,5 @@ def _neutral(role: Role) -> list[int]:
     return [at for at, label in enumerate(role.labels) if label.neutral]
 
 
-def _failed(task: asyncio.Task[Calibration]) -> bool:
+def _failed(task: asyncio.Task[Calibrations]) -> bool:
     return task.cancelled() or task.exception() is not None

@@ -17,10 +17,14 @@ FLOOR = 25.0  # a spelling can be this much less likely than the likeliest, not 
 
 
 class Scorer:
-    """Scores texts by roles; long ones in pieces."""
+    """Scores texts by roles; long ones in pieces.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    by_name: score the labels' names in place of their spellings: another server tells only its
+        likeliest answers, and the prompt makes the names the likeliest.
+    """
+
+    def __init__(self, engine: Engine, *, by_name: bool = False) -> None:
+        self._engine, self._by_name = engine, by_name
         self._room = asyncio.Semaphore(TOGETHER)
 
     async def score(self, role: Role, text: str, *, waits: bool = False) -> list[float]:
@@ -54,11 +58,12 @@ class Scorer:
         return mean(found, [len(half) for half in halves])
 
     async def _ask(self, role: Role, piece: str) -> list[float]:
-        spellings = [spelling for label in role.labels for spelling in label.spellings]
+        spelt = [(label.name,) if self._by_name else label.spellings for label in role.labels]
+        spellings = [spelling for each in spelt for spelling in each]
         scores = await self._engine.score(role.prompt(piece), spellings, relative=True)
         lowest = max(scores) - FLOOR
         left = iter(max(score, lowest) for score in scores)
-        return [sum(next(left) for _ in label.spellings) / len(label.spellings) for label in role.labels]
+        return [sum(next(left) for _ in each) / len(each) for each in spelt]
 
 
 def mean(rows: Sequence[Sequence[float]], weights: Sequence[int]) -> list[float]:

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.calibrating import CalibrationFileError, measure, read_rows
-from bot.emotion.calibration import FILE, Calibration, contextual, fingerprint, store, stored
+from bot.emotion.calibration import FILE, Calibration, Calibrations, contextual, fingerprint, store, stored
 from bot.emotion.fitting import fit
 from bot.roles import Role
 
 SCORES = st.lists(st.floats(-50, 50), min_size=3, max_size=3)
 PLAIN = Calibration((0.0, 0.0, 0.0), 1.0)
+BOTH = Calibrations(Calibration((0.5, -0.25, -3.0), 1.5), PLAIN)
 
 
 @given(SCORES, SCORES, st.floats(0.1, 10))
@@ -51,7 +52,7 @@ def test_a_fit_finds_the_bias_and_the_temperature_that_made_the_labels() -> None
     found = fit(scores, labels, PLAIN)
     assert found.biases[0] - found.biases[1] == pytest.approx(2.0, abs=0.3)
     assert found.temperature == pytest.approx(2.0, abs=0.2)
-    assert measure(found, scores, labels)[1] < 0.03
+    assert measure([found] * len(scores), scores, labels)[1] < 0.03
 
 
 def test_a_fit_needs_two_labels() -> None:
@@ -69,17 +70,22 @@ def test_what_is_stored_is_found_again_for_the_same_prompt_alone(
     tmp_path: Path, roles: dict[str, Role]
 ) -> None:
     role = roles["emotion"]
-    file = store(role, Calibration((0.5, -0.25, -3.0), 1.5), tmp_path)
+    file = store(role, BOTH, tmp_path)
     assert file == tmp_path / FILE
-    assert stored(role, tmp_path) == Calibration((0.5, -0.25, -3.0), 1.5)
+    assert stored(role, tmp_path) == BOTH
     assert stored(replace(role, system="Other words."), tmp_path) is None
     assert [each.name for each in tmp_path.iterdir()] == [FILE]
 
 
+def test_each_script_has_its_own() -> None:
+    assert BOTH.of("太棒了").temperature == 1.5
+    assert BOTH.of("Great!").temperature == 1.0
+
+
 def test_storing_one_role_keeps_the_others(tmp_path: Path, roles: dict[str, Role]) -> None:
-    store(roles["emotion"], PLAIN, tmp_path)
-    store(roles["feelings"], Calibration((0.0,) * 7, 1.0), tmp_path)
-    assert stored(roles["emotion"], tmp_path) == PLAIN
+    store(roles["emotion"], BOTH, tmp_path)
+    store(roles["feelings"], Calibrations(*[Calibration((0.0,) * 7, 1.0)] * 2), tmp_path)
+    assert stored(roles["emotion"], tmp_path) == BOTH
 
 
 @pytest.mark.parametrize(
