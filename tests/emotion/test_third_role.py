@@ -70,11 +70,11 @@ def test_the_command_line_serves_it(tmp_path: Path, model_dir: Path) -> None:
         [sys.executable, "-m", "bot", "emotion", "--role", "kind", "--json", "-"],
         cwd=tmp_path,
         env={**os.environ, "MODEL_DIR": str(model_dir), "LLM_URL": "", "PYTHONPATH": str(tmp_path)},
-        input="What time does the train leave?\nThe kettle is on the left shelf.\n",
+        input="What time does the train leave?\nIs the kettle on the left shelf?\n",
         capture_output=True,
         encoding="utf-8",
         timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == ["question", "statement"]
+    assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == ["question", "question"]
