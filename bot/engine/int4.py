@@ -60,7 +60,7 @@ class Int4:
 
 
 def quantise_groups(weight: torch.Tensor, symmetric: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """w = (code - 8) scale + zero: codes 0..15 as uint8 [outputs, inputs], scales and zeros [outputs, groups].
+    """w = (code - 8) scale + zero: codes 0..15 as uint8 [outputs, inputs], the others [outputs, groups].
 
     Of several ranges for each group the one with the least squared error. Symmetric: zeros are 0.
     """
