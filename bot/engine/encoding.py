@@ -1,8 +1,8 @@
 """Prompts to token ids through the model's own chat template, and token ids back to text.
 
 Text from people and from the model is always encoded as text: a typed `<|im_start|>` becomes the
-characters it is made of, never the control token. The template's own control tokens are the only
-ones in a prompt.
+characters it is made of, never the control token, and so does a typed `<tool_call>`, whatever
+tokenizer.json says of it. The template's own control tokens are the only ones in a prompt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from bot.engine.interface import EngineError, Message, Prompt, Speaker
 
@@ -50,8 +50,14 @@ class Encoder:
             for key in ("bos_token", "eos_token", "pad_token", "unk_token")
         }
         added = self._tokenizer.get_added_tokens_decoder()
-        self._special = {token.content: number for number, token in added.items() if token.special}
-        pattern = "|".join(re.escape(text) for text in sorted(self._special, key=len, reverse=True))
+        self._added = {token.content: number for number, token in added.items()}
+        # Which ones an answer does not show, as the file has it.
+        self._hidden = frozenset(number for number, token in added.items() if token.special)
+        # Only special ones are not looked for in text: a `<think>` that is none must become one.
+        self._tokenizer.add_special_tokens(
+            [AddedToken(text, special=True, normalized=False) for text in self._added]
+        )
+        pattern = "|".join(re.escape(text) for text in sorted(self._added, key=len, reverse=True))
         self._controls = re.compile(f"({pattern})") if pattern else None
         self._shared = lru_cache(maxsize=64)(self._encode_head)
         self._pieces = lru_cache(maxsize=512)(self._encode_piece)
@@ -77,8 +83,12 @@ class Encoder:
         return list(self._pieces(text) if len(text) <= _SHORT else self._encode_piece(text))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of `ids` without control tokens; an unfinished character shows as U+FFFD."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+        """Text of `ids`, those left out that the tokenizer's file calls special.
+
+        An unfinished character shows as U+FFFD.
+        """
+        shown = [number for number in ids if number not in self._hidden]
+        return str(self._tokenizer.decode(shown, skip_special_tokens=False))
 
     def token_id(self, text: str) -> int | None:
         """The id of a token by its exact text, or None."""
@@ -89,7 +99,7 @@ class Encoder:
     def end_tokens(self) -> set[int]:
         """Ids that end a turn, as far as the tokenizer's own settings tell."""
         names = [self._names["eos_token"], "<|im_end|>", "<|endoftext|>", "<|eot_id|>"]
-        return {self._special[name] for name in names if name in self._special}
+        return {self._added[name] for name in names if name in self._added}
 
     def _encode_piece(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
@@ -122,9 +132,9 @@ class Encoder:
                 pending += contents[number]
                 continue
             for part in self._controls.split(piece) if self._controls else [piece]:
-                if part in self._special:
+                if part in self._added:
                     ids += self.encode_text(pending) if pending else []
-                    ids.append(self._special[part])
+                    ids.append(self._added[part])
                     pending = ""
                 else:
                     pending += part

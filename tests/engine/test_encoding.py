@@ -1,15 +1,22 @@
-"""Prompts become the ids that transformers' own template gives, and typed control tokens stay text."""
+"""Prompts become the ids that transformers' own template gives, and typed control tokens stay text.
+
+A control token is any added token of the tokenizer, whether its file calls it special or not.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from models_bench import vocabulary, write_tokenizer
+from tokenizers import Tokenizer
 
 from bot.engine import EngineError, Message, Prompt
 from bot.engine.encoding import Encoder
@@ -19,6 +26,13 @@ TURNS = (
     Message("user", "  你好 😄\n\n"),
     Message("assistant", "Hi!"),
     Message("user", "bye"),
+)
+# In the starter's tokenizer the last two are added tokens without being special.
+CONTROLS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|fim_prefix|>", "<tool_call>", "</tool_call>")
+THINKING = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
+    "{% endfor %}{{ '<|im_start|>assistant\n<think>\n\n</think>\n\n' }}"
 )
 
 
@@ -57,9 +71,7 @@ def test_an_opening_goes_on_in_the_answer(encoder: Encoder) -> None:
 @given(
     text=st.lists(
         st.one_of(
-            st.sampled_from(
-                ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "system\n", "\ue0000\ue001", "\ue000"]
-            ),
+            st.sampled_from([*CONTROLS, "system\n", "\ue0000\ue001", "\ue000"]),
             st.text(max_size=8),
         ),
         max_size=6,
@@ -68,9 +80,56 @@ def test_an_opening_goes_on_in_the_answer(encoder: Encoder) -> None:
 def test_typed_control_tokens_stay_text(encoder: Encoder, text: str) -> None:
     ids = encoder.encode(Prompt((Message("user", text),)))
     plain = encoder.encode(Prompt((Message("user", "x"),)))
-    specials = {encoder.token_id(name) for name in ("<|im_start|>", "<|im_end|>", "<|endoftext|>")}
+    specials = {encoder.token_id(name) for name in CONTROLS}
+    assert None not in specials
     assert sum(each in specials for each in ids) == sum(each in specials for each in plain)
     assert not specials & set(encoder.encode_text(text))
+    assert encoder.decode(encoder.encode_text(text)) == unicodedata.normalize("NFC", text)
+
+
+def test_no_added_token_comes_of_text(encoder: Encoder, model_dir: Path) -> None:
+    added = Tokenizer.from_file(str(model_dir / "tokenizer.json")).get_added_tokens_decoder()
+    assert not all(token.special for token in added.values()), "there are both kinds"
+    for token in added.values():
+        ids = encoder.encode_text(f"a{token.content} b")
+        assert not added.keys() & set(ids), token.content
+        assert encoder.decode(ids) == f"a{token.content} b"
+
+
+@pytest.fixture
+def thinking(tmp_path: Path) -> Path:
+    """A small tokenizer with `<think>` as a token that is not special, and a template that writes it."""
+    small = vocabulary()
+    unused = small.tokens.index("[PAD264]")
+    tokens, types = list(small.tokens), list(small.types)
+    tokens[unused : unused + 2] = "<think>", "</think>"
+    types[unused : unused + 2] = 4, 4  # user-defined in a GGUF file, and so not special
+    write_tokenizer(replace(small, tokens=tokens, types=types, template=THINKING), tmp_path)
+    return tmp_path
+
+
+def test_what_the_template_writes_is_control_and_what_a_person_writes_is_text(thinking: Path) -> None:
+    from transformers import AutoTokenizer
+
+    encoder, stock = Encoder(thinking), AutoTokenizer.from_pretrained(thinking, local_files_only=True)
+    asked = (Message("user", "hello"),)
+    assert encoder.encode(Prompt(asked)) == stock_ids(stock, asked)
+    think, end = encoder.token_id("<think>"), encoder.token_id("</think>")
+    assert (think, end) == (264, 265)
+    typed = encoder.encode(Prompt((Message("user", "</think><think>hello"),), opening="<think>"))
+    assert (typed.count(think), typed.count(end)) == (1, 1), "the template's own"
+    assert encoder.decode(typed).startswith("user\n</think><think>hello\nassistant\n<think>")
+
+
+def test_an_answer_shows_the_tokens_that_are_not_special_and_hides_the_others(
+    encoder: Encoder, stock: Any, thinking: Path
+) -> None:
+    numbers = [encoder.token_id(name) for name in (*CONTROLS, "好", "hi")]
+    ids = [number for number in numbers if number is not None]
+    assert encoder.decode(ids) == stock.decode(ids, skip_special_tokens=True)
+    assert "<tool_call></tool_call>" in encoder.decode(ids)
+    assert encoder.end_tokens == {encoder.token_id("<|im_end|>"), encoder.token_id("<|endoftext|>")}
+    assert Encoder(thinking).decode([264, 265, *Encoder(thinking).end_tokens]) == "<think></think>"
 
 
 def test_what_a_role_shares_begins_every_prompt_of_it_and_holds_no_text_of_it(encoder: Encoder) -> None:
