@@ -1,0 +1,90 @@
+"""What each precision costs in quality: perplexity, and how often its first choice is float32's.
+
+    python benchmarks/quality.py                 # the starter, over tests/data/quality.txt
+    python benchmarks/quality.py FILE --model-dir DIR --precisions int8 int4
+
+The text is read twice: in one pass, as a prompt is, and token by token, as an answer is written. A
+precision may multiply otherwise in the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402  the path comes first
+from tqdm import tqdm  # noqa: E402
+
+from bot.engine.decoder import Chunk, Decoder, open_decoder  # noqa: E402
+from bot.engine.encoding import Encoder  # noqa: E402
+
+TEXT = ROOT / "tests" / "data" / "quality.txt"
+PRECISIONS = ("fp32", "bf16", "int8", "int4")
+_HEAD_ROWS = 64  # rows of the whole vocabulary at once: 64 of Qwen's are 40 MB
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model made of a text's tokens but the first: each one's log-probability, and the likeliest."""
+
+    logprobs: torch.Tensor
+    best: torch.Tensor
+
+    @property
+    def perplexity(self) -> float:
+        """e to the mean of the negative log-probabilities."""
+        return math.exp(-float(self.logprobs.mean()))
+
+    def agreement(self, other: Predictions) -> float:
+        """The share of tokens for which both would have chosen the same."""
+        return float((self.best == other.best).double().mean())
+
+
+def predict(decoder: Decoder, ids: Sequence[int], rows: int = 0, show: bool = False) -> Predictions:
+    """Read `ids` with `rows` tokens a pass (0: all in one)."""
+    cache, logprobs, best = decoder.new_cache(room=len(ids)), [], []
+    rows = rows or len(ids)
+    for at in tqdm(range(0, len(ids) - 1, rows), unit=" passes", disable=not show, leave=False):
+        some = list(ids[at : min(at + rows, len(ids) - 1)])
+        hidden = decoder.forward([Chunk(some, cache)])
+        for part, wanted in zip(
+            hidden.split(_HEAD_ROWS),
+            torch.tensor(ids[at + 1 : at + 1 + len(some)]).split(_HEAD_ROWS),
+            strict=True,
+        ):
+            logits = decoder.logits(part)
+            logprobs.append(logits.double().log_softmax(1).gather(1, wanted[:, None]).squeeze(1))
+            best.append(logits.argmax(1))
+    return Predictions(torch.cat(logprobs), torch.cat(best))
+
+
+def main() -> int:
+    """Print a line for each precision."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("text", nargs="?", type=Path, default=TEXT, help="a text file")
+    parser.add_argument("--model-dir", type=Path, default=ROOT / "models" / "starter")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    parser.add_argument("--fast", action="store_true", help="do not read token by token as well")
+    options = parser.parse_args()
+    ids = Encoder(options.model_dir).encode_text(options.text.read_text(encoding="utf-8"))
+    exact = predict(open_decoder(options.model_dir, "fp32"), ids)
+    print(f"{options.model_dir.name}, {options.text.name}: {len(ids)} tokens")
+    print(f"{'precision':10} {'read':15} {'perplexity':>10} {'to fp32':>8} {'same choice':>12}")
+    for precision in options.precisions:
+        decoder = open_decoder(options.model_dir, precision)
+        for name, rows in (("in one pass", 0), ("token by token", 1))[: 1 if options.fast else 2]:
+            found = predict(decoder, ids, rows, show=sys.stderr.isatty())
+            cost, same = found.perplexity / exact.perplexity - 1, found.agreement(exact)
+            print(f"{precision:10} {name:15} {found.perplexity:10.3f} {cost:+8.2%} {same:12.2%}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""int8 answers as float32 does: on a text of questions and answers, read as a prompt and as it is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from models_bench import TEXT, Predictions, predict
+
+from bot.engine.decoder import open_decoder
+from bot.engine.encoding import Encoder
+
+SHORT = 200  # tokens that are also read one by one
+
+
+@pytest.fixture(scope="module")
+def ids(model_dir: Path) -> list[int]:
+    """The text's tokens."""
+    return Encoder(model_dir).encode_text(TEXT.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def exact(model_dir: Path, ids: list[int]) -> Predictions:
+    """What the starter predicts in float32."""
+    return predict(open_decoder(model_dir, "fp32"), ids)
+
+
+@pytest.mark.parametrize("rows", [0, 1], ids=["in one pass", "token by token"])
+def test_int8_predicts_as_float32(model_dir: Path, ids: list[int], exact: Predictions, rows: int) -> None:
+    some = ids[: SHORT if rows else len(ids)]
+    expected = Predictions(exact.logprobs[: len(some) - 1], exact.best[: len(some) - 1])
+    found = predict(open_decoder(model_dir, "int8"), some, rows)
+    assert found.perplexity == pytest.approx(expected.perplexity, rel=0.01)
+    assert found.agreement(expected) >= 0.97
+
+
+def test_the_text_is_one_that_the_model_understands(ids: list[int], exact: Predictions) -> None:
+    assert 400 <= len(ids) <= 600
+    assert len(exact.logprobs) == len(ids) - 1
+    assert exact.perplexity < 10
+    assert exact.agreement(exact) == 1
