@@ -7,14 +7,14 @@ either way, so the second part is nearly free. Elsewhere torch's weight-only ker
 
 from __future__ import annotations
 
-import threading
 import warnings
+from functools import lru_cache
 
 import torch
 from torch.nn import functional as F
 
 from bot.engine.linear import Linear, Tensors
-from bot.engine.processor import fast_int8
+from bot.engine.processor import fast_dot_product, fast_int8
 
 _AT_ONCE = 512  # rows quantised at once: a head is large, and never all of it in float32
 _FEW = 8  # rows up to which the weight-only kernel beats unpacking the weight
@@ -33,7 +33,7 @@ class Int8:
             some = slice(at, at + _AT_ONCE)
             part = weight[some].float()
             scale = part.abs().amax(1).clamp_(min=1e-12).div_(127)
-            codes[some] = part.div_(scale[:, None]).round_().to(torch.int8)
+            codes[some] = part.div(scale[:, None]).round_().to(torch.int8)
             scales[some] = scale
         return {"codes": codes, "scale": scales}
 
@@ -42,35 +42,12 @@ class Int8:
         return kind(tensors["codes"], tensors["scale"], bias)
 
 
-class _Buffers(threading.local):
-    """Space for the split activations of few rows, kept because making it anew costs as much as using it."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[int, int], tuple[torch.Tensor, ...]] = {}
-
-    def take(self, rows: int, width: int) -> tuple[torch.Tensor, ...]:
-        """(all, high, low): the last row of `all` pins the kernel's range to [-1, 128/127].
-
-        Its step is then 1/127 whoever shares the batch, and the high part, times 127, is rounded to
-        whole numbers.
-        """
-        found = self._kept.get((rows, width))
-        if found is None:
-            space = torch.empty(2 * rows + 1, width)
-            space[-1].fill_(-1.0)[0] = 128 / 127
-            found = space, space[:rows], space[rows : 2 * rows], space[rows:]
-            if rows <= _KEPT_ROWS:
-                self._kept[rows, width] = found
-        return found
-
-
-_KEPT_ROWS = 48
-_buffers = _Buffers()
-_INFINITY = float("inf")
-
-
 class PackedInt8Linear:
-    """The processor's own layout of int8 weights (fbgemm), 8-bit activations in one or two parts."""
+    """The processor's own layout of int8 weights (fbgemm), activations as whole numbers in one or two parts.
+
+    Each row's activations are counted in steps of their largest; the second part is what rounding the
+    first leaves, in steps smaller by `2 * fine`. The kernel does the rounding.
+    """
 
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
         zeros = torch.zeros(len(scale), dtype=torch.long)
@@ -79,22 +56,36 @@ class PackedInt8Linear:
             quantised = torch._make_per_channel_quantized_tensor(weight, scale.double(), zeros, 0)
         self.packed = torch.ops.quantized.linear_prepack(quantised, None)
         self.bias = bias
-        self._multiply = torch.ops.quantized.linear_dynamic.default
+        self._multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+        self._fine, self._coarse = _steps()
+        self._one = torch.tensor(1.0)
+        self._fine_zero, self._coarse_zero = torch.tensor(self._fine + 1), torch.tensor(self._coarse + 1)
 
     def __call__(self, x: torch.Tensor, exact: bool = True) -> torch.Tensor:
-        rows, width = x.shape
-        both, high, low, single = _buffers.take(rows, width)
-        scale = torch.linalg.vector_norm(x, _INFINITY, 1, True).clamp_(min=1e-12)
+        rows, size = len(x), x.abs().amax(1, True).clamp_(min=1e-12)
         if not exact:
-            torch.div(x, scale, out=low)
-            y: torch.Tensor = self._multiply(single, self.packed)[:rows].mul_(scale)
+            size.div_(self._coarse)
+            y: torch.Tensor = self._multiply(x / size, self._one, self._coarse_zero, self.packed)
         else:
-            torch.div(x, scale, out=high)
-            whole = torch.mul(high, 127.0)
-            torch.sub(whole, torch.round(whole), out=low)
-            found = self._multiply(both, self.packed)
-            y = torch.add(found[:rows], found[rows : 2 * rows], alpha=1 / 127).mul_(scale)
+            size.div_(self._fine)
+            parts = x.new_empty(2 * rows, x.shape[1])
+            high, low = parts[:rows], parts[rows:]
+            torch.div(x, size, out=high)
+            torch.sub(high, high.round(), out=low).mul_(2 * self._fine)
+            found = self._multiply(parts, self._one, self._fine_zero, self.packed)
+            y = found[:rows].add_(found[rows:], alpha=1 / (2 * self._fine))
+        y.mul_(size)
         return y if self.bias is None else y.add_(self.bias)
+
+
+@lru_cache(maxsize=1)
+def _steps() -> tuple[int, int]:
+    """The largest activation in steps, (where there are two parts, where there is one).
+
+    Without VNNI the kernel adds two products in 16 bits. Unsigned activations up to 127 cannot overflow
+    there; in one part a step more exact is worth the few sums that do (benchmarks/quality.py).
+    """
+    return (127, 127) if fast_dot_product() else (63, 111)
 
 
 class PlainInt8Linear:

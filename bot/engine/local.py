@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import torch
 
 from bot.engine.decoder import Decoder, open_decoder
 from bot.engine.detokenizer import Detokenizer
@@ -41,7 +44,7 @@ class LocalEngine:
         Raises EngineError for a directory that cannot be used.
         """
         self.encoder = Encoder(directory)
-        self.decoder: Decoder = open_decoder(directory, precision, threads)
+        self.decoder = _opened(directory, precision, threads)
         self.defaults = read_defaults(directory)
         self.ends = frozenset(self.encoder.end_tokens | self.defaults.ends)
         self._name = directory.resolve().name
@@ -187,3 +190,15 @@ def _tell(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
     """Call `function` on the loop; who has closed it does not want to know any more."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *arguments)
+
+
+def _opened(directory: Path, precision: str, threads: int) -> Decoder:
+    """The decoder, opened in a thread that ends.
+
+    OpenMP keeps workers for each thread that used any. Where they are more than the processor's cores
+    they sleep between products, and waking them took a third of the engine's time.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    with ThreadPoolExecutor(1, "opening") as thread:
+        return thread.submit(open_decoder, directory, precision, threads).result()

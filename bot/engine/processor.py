@@ -15,6 +15,11 @@ def fast_int8() -> bool:
     return torch.backends.quantized.engine in ("x86", "fbgemm") and capability() in ("AVX2", "AVX512")
 
 
+def fast_dot_product() -> bool:
+    """Whether x86 multiplies and adds four pairs of 8-bit integers in 32 bits (VNNI)."""
+    return capability() == "AVX512" and bool(torch.cpu._is_vnni_supported())
+
+
 def fast_dynamic_int4() -> bool:
     """Whether torch has ARM's own 4-bit kernels (KleidiAI), made for dot-product instructions."""
     backend = getattr(torch.backends, "kleidiai", None)
