@@ -182,7 +182,7 @@ def _confusion(each: Measured) -> str:
                 f'<text x="{x + 41}" y="{y + 58}" text-anchor="middle" fill="{ink}" font-size="11">'
                 f"{share:.0%}</text>"
             )
-    return _svg(left + 3 * size + 60, top + 3 * size + 16, parts)
+    return _svg(left + 3 * size + 110, top + 3 * size + 16, parts)
 
 
 def _reliability(each: Measured) -> str:
@@ -211,4 +211,4 @@ def _reliability(each: Measured) -> str:
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="#2563eb" fill-opacity="0.75">'
             f"<title>{number} answers</title></circle>"
         )
-    return _svg(left + side + 40, top + side + 50, parts)
+    return _svg(left + side + 120, top + side + 50, parts)

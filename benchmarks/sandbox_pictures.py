@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ OPINIONS = (
     ("Bo", "Oh no. The same bug as last month, this is really annoying."),
     ("小林", "修好了！测试全部通过，太棒了！"),
 )
+SENTENCE = re.compile(r"\w.{100}", re.DOTALL)
 STORY = "Write a story about a robot that learns to bake bread."
 QUESTION = "Give me three short tips for a good stand-up meeting, as a list."
 
@@ -115,7 +117,8 @@ async def answer(studio: Studio) -> None:
     asked = page.locator("#main article.message:not(.ephemeral)")
     await studio.say("Ada", f"{BOT} {STORY}")
     await asked.filter(has_text=STORY).locator(".replies").click(timeout=PATIENCE)
-    await thread.locator(".writing .markdown").wait_for(timeout=PATIENCE)
+    begun = thread.locator(".writing .markdown").filter(has_text=SENTENCE)
+    await begun.wait_for(timeout=PATIENCE)
     await studio.take("writing")
     await thread.get_by_role("button", name="Stop").click()
     await thread.get_by_role("button", name="Try again").wait_for(timeout=PATIENCE)
