@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,11 +134,30 @@ def open_decoder(directory: Path, precision: str, threads: int = 0) -> Decoder:
     how = kind(precision)
     built: dict[str, Linear] = {}
     norms: dict[str, torch.Tensor] = {}
-    for name, tensors in _kept(directory, precision, checkpoint, shape):
+
+    def build(name: str, tensors: Mapping[str, torch.Tensor]) -> None:
         if "" in tensors:
             norms[name] = tensors[""]
         else:
             built[name] = how.build(tensors, tensors.get("bias"))
+
+    prepared = open_prepared(directory, precision)
+    if prepared is None:
+        if precision in ("int8", "int4"):
+            log.info("no prepared weights for %s: run `python -m bot prepare %s`", precision, directory)
+        for part in fused.parts(checkpoint, shape):
+            build(part.name, encoded(part, how))
+    else:
+        names = [name for name in prepared.parts if name != "head"]
+        # The head first and alone: packing takes three times its size, the most of all parts.
+        build("head", prepared.part("head", how.mapped))
+        with ThreadPoolExecutor(torch.get_num_threads(), "packing") as workers:
+            packing = [
+                workers.submit(lambda name: build(name, prepared.part(name, how.mapped)), name)
+                for name in names
+            ]
+            for part_packed in packing:
+                part_packed.result()
     layers = []
     for at in range(shape.layers):
         prefix = f"layers.{at}."
@@ -151,19 +171,3 @@ def open_decoder(directory: Path, precision: str, threads: int = 0) -> Decoder:
     rows = checkpoint.get(fused.head_name(checkpoint, shape))
     head = Head(embedding, rows, built["head"], coarse=precision == "int4")
     return Decoder(shape, precision, layers, norms["norm"], head)
-
-
-def _kept(
-    directory: Path, precision: str, checkpoint: Checkpoint, shape: Shape
-) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    """Each part's name and tensors: from the prepared file, else made from the checkpoint."""
-    how = kind(precision)
-    prepared = open_prepared(directory, precision)
-    if prepared is not None:
-        for name in prepared.parts:
-            yield name, prepared.part(name, how.mapped)
-        return
-    if precision in ("int8", "int4"):
-        log.info("no prepared weights for %s: run `python -m bot prepare %s`", precision, directory)
-    for part in fused.parts(checkpoint, shape):
-        yield part.name, encoded(part, how)

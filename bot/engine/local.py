@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from bot.engine.allocation import large_blocks_returned
 from bot.engine.decoder import Decoder, open_decoder
 from bot.engine.detokenizer import Detokenizer
 from bot.engine.encoding import Encoder, common
@@ -200,5 +201,5 @@ def _opened(directory: Path, precision: str, threads: int) -> Decoder:
     """
     if threads:
         torch.set_num_threads(threads)
-    with ThreadPoolExecutor(1, "opening") as thread:
+    with large_blocks_returned(), ThreadPoolExecutor(1, "opening") as thread:
         return thread.submit(open_decoder, directory, precision, threads).result()
