@@ -9,8 +9,8 @@ from bot.engine.kv_cache import KVCache
 from bot.engine.prefix_store import PrefixStore
 from bot.engine.requests import Reading, Request, Score, Stream
 
-SCORE_TOKENS = 256  # in one scoring pass; more are no faster, the arithmetic is the limit by then
-READ_TOKENS = 256  # of prompts in one pass
+SCORE_TOKENS = 128  # in one scoring pass; more are no faster, for their activations leave the cache
+READ_TOKENS = 128  # of prompts in one pass
 SHARED_TOKENS = 128  # either of them while answers are written, so that nobody waits long
 LAST_TOKENS = 64  # of a text too long for one scoring pass: what is left for that pass
 MAX_STREAMS = 8  # answers in work at once
