@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 # from the index of CPU builds that torch's own installation page names.
 TORCH_INDEX ?=
 
-.PHONY: help setup run test lint bench clean
+.PHONY: help setup run test lint bench arm64 clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,9 @@ lint: $(VENV)/.dev  ## style and types of every file
 bench: $(VENV)/.bench  ## speed beside stock transformers and llama.cpp; writes README's table and chart
 	$(PY) -m bot fetch starter
 	$(PY) benchmarks/engine.py
+
+arm64: $(VENV)/.dev  ## the engine on 64-bit ARM under qemu, beside here; ten minutes, as root, on Debian
+	sh tests/arm64/run.sh $(ARM64)
 
 clean:  ## remove the environment and the caches; models/ and data/ stay
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
