@@ -1,8 +1,8 @@
 """int8 weights, one scale an output channel.
 
-Where this processor multiplies 8-bit integers fast, activations are split into a high and a low 8-bit
-part, so that a product is as exact as with 14-bit activations. For one token the weights are read once
-either way, so the second part is nearly free. Elsewhere torch's weight-only kernel multiplies.
+Where this processor multiplies 8-bit integers fast, activations are split into a high and a low part of
+7 or 8 bits, so that a product is as exact as with twice the bits. For one token the weights are read
+once either way, so the second part is nearly free. Elsewhere torch's weight-only kernel multiplies.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bot.engine.linear import Linear, Tensors
 from bot.engine.processor import fast_dot_product, fast_int8
 
 _AT_ONCE = 512  # rows quantised at once: a head is large, and never all of it in float32
+_WIDTH = 32  # the weight-only kernel reads inputs by vectors, past the end of others
 _FEW = 8  # rows up to which the weight-only kernel beats unpacking the weight
 
 
@@ -94,10 +95,11 @@ class PlainInt8Linear:
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
         self.weight, self.scale, self.bias = weight, scale, bias
         self._ones = torch.ones(len(scale), dtype=torch.bfloat16)  # the kernel's own scales are coarse
+        self._few = _FEW if weight.shape[1] % _WIDTH == 0 else 0
 
     def __call__(self, x: torch.Tensor, exact: bool = True) -> torch.Tensor:
         x = x.bfloat16()
-        if len(x) <= _FEW:
+        if len(x) <= self._few:
             y = torch._weight_int8pack_mm(x, self.weight, self._ones)
         else:
             y = F.linear(x, self.weight.bfloat16())
