@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-
 PRECISIONS = ("auto", "fp32", "bf16", "int8", "int4")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -88,6 +86,8 @@ def load(
     """
     given: dict[str, str] = {}
     if dotenv is not None and dotenv.is_file():
+        from dotenv import dotenv_values  # here, so that a Python without it gets as far as to be told so
+
         try:
             given.update({k: v for k, v in dotenv_values(dotenv).items() if v is not None})
         except (OSError, UnicodeDecodeError) as problem:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from cli_bench import Process, bot
+from cli_bench import Process, bot, environment
 
-from bot.__main__ import main
+from bot.__main__ import COMMANDS, main
 from config.settings import ROOT
 
 
@@ -137,6 +140,23 @@ def test_a_wrong_variable_is_named_with_the_mend(
     found = capsys.readouterr()
     assert found.err.startswith(f"bot: {said}")
     assert len(found.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_a_python_without_the_dependencies_says_what_to_run(command: str, tmp_path: Path) -> None:
+    given = {"emotion": ["好"], "backup": [str(tmp_path / "b")], "calibrate": ["rows.csv"]}.get(command, [])
+    found = subprocess.run(
+        [sys.executable, "-ES", "-m", "bot", command, *given],  # -S: without site-packages
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert re.fullmatch(r"bot: \w+ is not installed: run `make setup`\n", found.stderr)
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
