@@ -1,8 +1,8 @@
 """Measure this engine beside stock transformers and llama.cpp: `python benchmarks/engine.py`.
 
-Every round does the same work with each of them, one after the other, so that whatever else the
-machine does falls on all; figures are medians over the rounds. Rounds of earlier calls are kept in
---data and counted in. Needs the `bench` extra, the starter model, and about 7 GB of memory and disk.
+Every round does the same work with each of them, one after the other and each in a process of its
+own, so that whatever else the machine does falls on all; figures are medians over the rounds. Rounds
+of earlier calls are kept in --data and counted in. Needs the `bench` extra, the starter model, and about 7 GB of memory and disk.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-import torch  # noqa: E402  the paths come first
+from engine_apart import Apart  # noqa: E402  the paths come first
 from engine_bot import Bot, prepare  # noqa: E402
 from engine_models import write_gguf, write_mission_shape  # noqa: E402
 from engine_peers import Llama, Ours, Stock  # noqa: E402
@@ -34,9 +34,9 @@ Rounds = dict[str, list[float]]
 def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, float], None]) -> None:
     """All rounds over one model; every figure is told to `note` by name."""
     roles = load_roles()
-    ours = [Ours(directory, precision, roles["emotion"]) for precision in ("int8", "int4")]
-    stock = [Stock(directory, torch.float32, "float32"), Stock(directory, torch.bfloat16, "bfloat16")]
-    llama = [Llama(write_gguf(directory, folder, kind), kind) for kind in ("Q8_0", "Q4_0")]
+    ours = [Apart(Ours, directory, precision, roles["emotion"]) for precision in ("int8", "int4")]
+    stock = [Apart(Stock, directory, dtype) for dtype in ("float32", "bfloat16")]
+    llama = [Apart(Llama, write_gguf(directory, folder, kind), kind) for kind in ("Q8_0", "Q4_0")]
     bots = [Bot(directory, precision) for precision in ("int8", "int4")]
     for bot in bots:
         note(f"{bot.name}, start", bot.start_seconds)
@@ -78,6 +78,8 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
         note(f"{bot.name}, chat", seconds)
         note(f"{bot.name}, peak", bot.peak)
         bot.stop()
+    for peer in (*ours, *stock, *llama):
+        peer.stop()
 
 
 def main() -> int:

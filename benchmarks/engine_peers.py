@@ -69,11 +69,12 @@ class Ours:
 class Stock:
     """transformers' own generate, in one type of weights."""
 
-    def __init__(self, directory: Path, dtype: torch.dtype, name: str) -> None:
+    def __init__(self, directory: Path, dtype: str) -> None:
+        """`dtype`: such as `float32`."""
         from transformers import AutoModelForCausalLM
 
-        self.name = f"transformers, {name}"
-        self._model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype).eval()
+        self.name = f"transformers, {dtype}"
+        self._model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(torch, dtype)).eval()
         self._encoder = Encoder(directory)
 
     def generate(self, ids: Sequence[int], length: int, stop: bool = False) -> float:

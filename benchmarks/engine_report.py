@@ -46,6 +46,8 @@ def write_report(found: dict[str, Rounds], folder: Path) -> None:
         "with each engine in turn, and a figure is the median over all rounds. llama.cpp has the same "
         "weights, quantised by its own quantiser; transformers is stock `generate`.",
         "",
+        "What falls short and why, and what each precision costs: [engine-notes.md](engine-notes.md).",
+        "",
         "![Tokens a second](engine.svg)",
         "",
     ]
