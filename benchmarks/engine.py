@@ -2,7 +2,8 @@
 
 Every round does the same work with each of them, one after the other and each in a process of its
 own, so that whatever else the machine does falls on all; figures are medians over the rounds. Rounds
-of earlier calls are kept in --data and counted in. Needs the `bench` extra, the starter model, and about 7 GB of memory and disk.
+of earlier calls are kept in --data and counted in. Needs the `bench` extra, the starter model, and
+about 12 GB of memory and 7 GB of disk.
 """
 
 from __future__ import annotations
