@@ -128,7 +128,7 @@ async def judge_csv(emotions: Emotions, source: str, target: str | None, *, role
             found = await _judge(emotions, [row["text"] for row in batch], role, strict, bar)
             for row, emotion in zip(batch, found, strict=True):
                 row["label"] = emotion.label if emotion else ""
-                row["confidence"] = f"{emotion.confidence:.4f}" if emotion else ""
+                row["confidence"] = str(emotion.data()["confidence"]) if emotion else ""
                 writer.writerow(row)
 
 
@@ -196,16 +196,12 @@ async def _judge(
 
 
 def _row(text: str, emotion: Emotion | None, explanation: Explanation | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
+    empty = {"label": None, "confidence": None, "scores": None}
+    return {
         "text": text,
-        "label": emotion.label if emotion else None,
-        "confidence": round(emotion.confidence, 4) if emotion else None,
-        "scores": {name: round(share, 4) for name, share in emotion.scores.items()} if emotion else None,
+        **(emotion.data() if emotion else empty),
+        **(explanation.data() if explanation else {}),
     }
-    if explanation is not None:
-        row["evidence"] = [asdict(each) for each in explanation.evidence]
-        row["explanation"] = explanation.text
-    return row
 
 
 def _bar(shown: bool, total: int | None = None) -> Any:

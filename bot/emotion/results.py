@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+DIGITS = 4  # of a probability or weight, wherever it leaves the program as data
 
 
 class EmptyText(ValueError):
@@ -20,6 +23,14 @@ class Emotion:
     emoji: str
     confidence: float
     scores: dict[str, float]
+
+    def data(self) -> dict[str, Any]:
+        """`label`, `confidence` and `scores`, rounded for JSON and CSV."""
+        return {
+            "label": self.label,
+            "confidence": round(self.confidence, DIGITS),
+            "scores": {name: round(share, DIGITS) for name, share in self.scores.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -41,3 +52,8 @@ class Explanation:
 
     evidence: tuple[Evidence, ...]
     text: str
+
+    def data(self) -> dict[str, Any]:
+        """`evidence` and `explanation`, rounded for JSON."""
+        spans = [{**asdict(each), "weight": round(each.weight, DIGITS)} for each in self.evidence]
+        return {"evidence": spans, "explanation": self.text}

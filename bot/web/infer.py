@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -174,9 +174,6 @@ def _emotion_body(emotion: Emotion | None, explanation: Explanation | None) -> d
     if emotion is None:
         return None
     return {
-        "label": emotion.label,
-        "confidence": round(emotion.confidence, 4),
-        "scores": {name: round(share, 4) for name, share in emotion.scores.items()},
-        "evidence": [asdict(each) for each in explanation.evidence] if explanation else None,
-        "explanation": explanation.text if explanation else None,
+        **emotion.data(),
+        **(explanation.data() if explanation else {"evidence": None, "explanation": None}),
     }

@@ -30,6 +30,16 @@ def test_emotion_judges_lines_from_standard_input(process: Process, tmp_path: Pa
 
 
 @pytest.mark.model
+def test_emotion_explains_in_json_with_four_digits(model_dir: Path, tmp_path: Path) -> None:
+    text = "今天的实验终于成功了，太棒了！"
+    found = bot(tmp_path, "--model-dir", str(model_dir), "emotion", text, "--json", "--explain")
+    assert found.returncode == 0, found.stderr
+    row = json.loads(found.stdout)
+    assert row["evidence"]
+    assert not re.search(r"\.\d{5}", found.stdout)
+
+
+@pytest.mark.model
 def test_emotion_copies_a_csv_with_label_and_confidence(model_dir: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text('\ufeffid,text\n1,"太棒了，\n非常满意！"\n2,太差了，非常失望！\n3,\n', encoding="utf-8")
@@ -41,7 +51,7 @@ def test_emotion_copies_a_csv_with_label_and_confidence(model_dir: Path, tmp_pat
     assert [row["id"] for row in rows] == ["1", "2", "3"]
     assert [row["label"] for row in rows] == ["正面", "负面", ""]
     assert rows[0]["text"] == "太棒了，\n非常满意！"
-    assert 0 < float(rows[0]["confidence"]) <= 1
+    assert re.fullmatch(r"0\.\d{1,4}|1\.0", rows[0]["confidence"])
 
 
 @pytest.mark.model

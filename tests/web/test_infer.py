@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,13 @@ async def test_evidence_comes_only_when_it_is_asked_for(site: Site, monkeypatch:
     assert asked == ["太棒了"]
     assert isinstance(found["emotion"]["evidence"], list)
     assert "正面" in found["emotion"]["explanation"]
+
+
+async def test_shares_and_weights_have_four_digits(site: Site) -> None:
+    _, found = await site.infer("午饭很好吃，就是- 太贵了", mode="emotion", explain=True)
+    assert found["emotion"]["evidence"]
+    assert re.search(r"0\.\d{4}\b", json.dumps(found["emotion"]["evidence"]))
+    assert not re.search(r"\.\d{5}", json.dumps(found["emotion"]))
 
 
 @pytest.mark.parametrize(
