@@ -18,6 +18,7 @@ from bot.emotion import Emotions
 from bot.engine import Engine
 from bot.loading import load_engine
 from bot.measured import MeasuredEngine
+from bot.ports import free_port
 from bot.roles import load_roles
 from bot.sandbox import Sandbox
 from bot.services import Services
@@ -116,9 +117,10 @@ async def _start(bot: Bot, connect: Connect) -> None:
     try:
         bot.runner, bot.port = await serve(app, settings)
     except OSError as problem:
+        free = free_port(settings.host, settings.port)
         raise SettingsError(
             f"cannot listen on {settings.host} port {settings.port}: {problem.strerror}; "
-            f"stop what uses it, or choose another with --port {settings.port + 1}"
+            + (f"stop what uses it, or choose another with --port {free}" if free else "see HOST and PORT")
         ) from None
     loading = asyncio.get_running_loop().run_in_executor(None, load_engine, settings)
     bot.storage = await Storage.open(settings.database_url)

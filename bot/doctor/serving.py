@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bot.doctor.finding import Finding, broken, doubtful, fine
+from bot.ports import free_port
 from bot.roles import RoleError, load_roles
 from bot.storage import Storage, StorageError
 from bot.storage.database import sqlite_path
@@ -50,10 +51,11 @@ def port(settings: Settings) -> Finding:
     except OSError as problem:
         if problem.errno == errno.EADDRINUSE and _is_bot(settings.port):
             return fine("port", f"{settings.port} is used by a bot that is running")
+        free = free_port(settings.host, settings.port)
         return broken(
             "port",
             f"{settings.host} port {settings.port}: {problem.strerror}",
-            f"stop what uses it, or set PORT={settings.port + 1}",
+            f"stop what uses it, or set PORT={free}" if free else "correct HOST or PORT",
         )
     return fine("port", f"{settings.port} is free")
 
