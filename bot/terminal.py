@@ -77,7 +77,7 @@ async def judge_text(
     if as_json:
         print(json.dumps(_row(text, emotion, explanation), ensure_ascii=False))
         return
-    print(f"{emotions.line(emotion)}  {emotion.confidence:.0%}")
+    print(f"{emotions.line(emotion, role=role)}  {emotion.confidence:.0%}")
     if explanation is not None:
         print(explanation.text)
 

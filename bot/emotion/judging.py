@@ -15,6 +15,8 @@ from bot.emotion.scoring import TOGETHER, Scorer
 from bot.engine import Engine
 from bot.roles import Role
 
+SENTIMENT, SENTIMENT_ROLES = "LLM 情感判断：", ("emotion", "feelings")
+
 
 class Emotions:
     """Classifies texts by any role that has labels."""
@@ -75,10 +77,10 @@ class Emotions:
         evidence = await find_evidence(text, probability, emotion.scores[emotion.label])
         return explanation(chosen, text, emotion, evidence)
 
-    @staticmethod
-    def line(emotion: Emotion) -> str:
-        """The line every surface shows: `😄 LLM 情感判断：正面`."""
-        return f"{emotion.emoji} LLM 情感判断：{emotion.label}".strip()
+    def line(self, emotion: Emotion, *, role: str = "emotion") -> str:
+        """The line every surface shows: `😄 LLM 情感判断：正面`; of another role `🔥 Urgency: 紧急`."""
+        lead = SENTIMENT if role in SENTIMENT_ROLES else f"{self._role(role).title}: "
+        return f"{emotion.emoji} {lead}{emotion.label}".strip()
 
     async def scores(self, texts: Sequence[str], *, role: str = "emotion") -> list[list[float]]:
         """Uncalibrated scores of the role's labels: what a calibration is fitted to."""

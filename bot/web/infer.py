@@ -134,7 +134,7 @@ async def _answer(
             await _classify(services, asked, mode, result)
             watched.spoke()
             if events is not None and result.emotion is not None:
-                line = services.emotions.line(result.emotion)
+                line = services.emotions.line(result.emotion, role=mode)
                 await events.send(
                     {"line": line, "emotion": _emotion_body(result.emotion, result.explanation)}, "emotion"
                 )

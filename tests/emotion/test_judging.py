@@ -34,6 +34,11 @@ async def test_the_line_begins_as_every_surface_shows_it(emotions: Emotions) -> 
     assert emotions.line(await emotions.classify("太棒了！")) == "😄 LLM 情感判断：正面"
 
 
+async def test_the_finer_feelings_keep_the_line(emotions: Emotions) -> None:
+    found = await emotions.classify("太棒了！", role="feelings")
+    assert emotions.line(found, role="feelings") == f"{found.emoji} LLM 情感判断：{found.label}"
+
+
 @pytest.mark.parametrize("text", STRANGE)
 @pytest.mark.parametrize("strict", [False, True])
 async def test_whatever_comes_gets_one_of_the_labels(

@@ -21,7 +21,8 @@ from bot.web.app import build_web, serve
 from bot.web.context import Opening
 from config.settings import ROOT, Settings
 
-ROLE = """system = "Is the message a question or a statement? Answer with one word."
+ROLE = """title = "Kind"
+system = "Is the message a question or a statement? Answer with one word."
 [[examples]]
 text = "Where is the station?"
 answer = "question"
@@ -51,11 +52,17 @@ async def test_the_api_serves_it(tmp_path: Path, engine: Engine, model_dir: Path
     try:
         async with aiohttp.ClientSession() as http:
             body = {"text": "What time does the train leave?", "mode": "kind"}
-            async with http.post(f"http://127.0.0.1:{port}/api/infer", json=body) as answer:
+            address = f"http://127.0.0.1:{port}/api/infer"
+            async with http.post(address, json=body) as answer:
                 found = await answer.json()
+            streamed = {"Accept": "text/event-stream"}
+            async with http.post(address, json=body, headers=streamed) as events:
+                lines = (await events.text()).splitlines()
+        shown = json.loads(next(line for line in lines if line.startswith("data: "))[6:])
         assert answer.status == 200
         assert found["emotion_label"] == "question"
         assert set(found["emotion"]["scores"]) == {"question", "statement"}
+        assert shown["line"] == "❓ Kind: question"
     finally:
         await runner.cleanup()
         await storage.close()
@@ -66,15 +73,20 @@ def test_the_command_line_serves_it(tmp_path: Path, model_dir: Path) -> None:
     for part in ("bot", "config", "handlers"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=ignored)
     (tmp_path / "config" / "roles" / "kind.toml").write_text(ROLE, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "bot", "emotion", "--role", "kind", "--json", "-"],
-        cwd=tmp_path,
-        env={**os.environ, "MODEL_DIR": str(model_dir), "LLM_URL": "", "PYTHONPATH": str(tmp_path)},
-        input="What time does the train leave?\nIs the kettle on the left shelf?\n",
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+
+    def emotion(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bot", "emotion", "--role", "kind", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "MODEL_DIR": str(model_dir), "LLM_URL": "", "PYTHONPATH": str(tmp_path)},
+            input=given,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+
+    done = emotion("--json", "-", given="What time does the train leave?\nIs the kettle on the left shelf?\n")
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == ["question", "question"]
+    assert emotion("What time does the train leave?").stdout.startswith("❓ Kind: question  ")
