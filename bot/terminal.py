@@ -120,7 +120,7 @@ async def judge_csv(emotions: Emotions, source: str, target: str | None, *, role
     if "text" not in columns:
         raise UsageError(f"{source} has no column `text`; it has: {', '.join(columns) or 'none'}")
     rows = [{name: row.get(name) or "" for name in columns} for row in reader]
-    with _bar(shown=True, total=len(rows)) as bar, _opened(target) as out:
+    with _opened(target) as out, _bar(not out.isatty(), total=len(rows)) as bar:
         writer = csv.DictWriter(out, list(dict.fromkeys([*columns, "label", "confidence"])))
         writer.writeheader()
         for start in range(0, len(rows), BATCH):
@@ -205,7 +205,7 @@ def _row(text: str, emotion: Emotion | None, explanation: Explanation | None) ->
 
 
 def _bar(shown: bool, total: int | None = None) -> Any:
-    """A bar on standard error, only where that is a terminal."""
+    """A bar on standard error, only where that is a terminal, and `shown` where no output runs through it."""
     return tqdm(total=total, unit=" texts", disable=not (shown and sys.stderr.isatty()))
 
 
