@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ CSV = "text\n太棒了\n太差了\n"
 def terminal(directory: Path, *arguments: str, shows_output: bool, **more: str) -> tuple[str, str]:
     """What `emotion` prints on a terminal, and what on a pipe in its place as standard output."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # of no width, no bar is seen
     child = subprocess.Popen(
         [sys.executable, "-m", "bot", "emotion", *arguments],
         cwd=ROOT,
