@@ -151,7 +151,8 @@ async def test_a_worker_that_dies_is_told_and_replaced(open_small: Open) -> None
     engine = open_small()
     expected = await write(engine, ask("good"))
     deaths = iter([SystemExit()])
-    all_asked = threading.Event()
+    people = 10
+    all_asked = asked(engine, people + 1)
 
     def die(_: Sequence[Chunk]) -> None:
         if problem := next(deaths, None):
@@ -159,29 +160,26 @@ async def test_a_worker_that_dies_is_told_and_replaced(open_small: Open) -> None
             raise problem
 
     watch(engine, die)
-    submitted = counted(engine)
-    tasks = [asyncio.ensure_future(write(engine, ask("good"))) for _ in range(10)]
+    tasks = [asyncio.ensure_future(write(engine, ask("good"))) for _ in range(people)]
     tasks.append(asyncio.ensure_future(engine.score(ask("good"), LABELS)))  # type: ignore[arg-type]  # any result
-    while len(submitted) < len(tasks):
-        await asyncio.sleep(0.01)
-    all_asked.set()
     for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), WAIT):
         assert isinstance(result, EngineError)
         assert "thread ended" in str(result)
     assert await asyncio.wait_for(write(engine, ask("good")), WAIT) == expected
 
 
-def counted(engine: LocalEngine) -> list[Request]:
-    """The requests that the scheduler has taken up from now on."""
-    submitted: list[Request] = []
-    submit = engine.scheduler.submit
+def asked(engine: LocalEngine, count: int) -> threading.Event:
+    """Set once the scheduler has taken up `count` more requests."""
+    left, event, submit = [count], threading.Event(), engine.scheduler.submit
 
-    def count(*requests: Request) -> None:
+    def take_up(*requests: Request) -> None:
         submit(*requests)
-        submitted.extend(requests)
+        left[0] -= len(requests)
+        if left[0] <= 0:
+            event.set()
 
-    engine.scheduler.submit = count  # type: ignore[method-assign]  # to look on, as `watch` does
-    return submitted
+    engine.scheduler.submit = take_up  # type: ignore[method-assign]  # to look on, as `watch` does
+    return event
 
 
 async def test_a_fault_of_the_scheduler_itself_fails_the_work_and_not_the_engine(
