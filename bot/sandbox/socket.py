@@ -243,13 +243,19 @@ class Sockets:
     async def refresh(self, reason: str = "refresh_requested", close_after: float = 5.0) -> None:
         """Ask the app to connect anew; the old connections are closed some seconds later.
 
-        With reason "warning" they stay in use until then, as Slack's do.
+        With reason "warning" they stay in use until then, as Slack's do. What is under way is not cut
+        off: `drop` does that.
         """
         old = list(self.connections)
         for connection in old:
             connection.leaving = reason != "warning"
             await connection.send({"type": "disconnect", "reason": reason, "debug_info": {"host": "sandbox"}})
         await asyncio.sleep(close_after)
+        for connection in old:
+            connection.leaving = True
+        under_way = [e.answer for e in self.envelopes.values() if e.answer and e.connection in old]
+        if under_way:
+            await asyncio.wait(under_way, timeout=self.faults.ack_seconds)
         for connection in old:
             await connection.socket.close()
 

@@ -73,17 +73,16 @@ class Storm:
             answers = sum(self._count().values())
             say(
                 f"{time.monotonic() - started:6.0f} s  {len(self.asked)} requests, {answers} answers, "
-                f"{sum(self.figures.faults.values())} faults, {self._memory():.0f} MB"
+                f"{sum(self.figures.faults.values())} faults"
             )
-        failing.cancel()
         talking.cancel()
+        async with self._lock:  # a fault that has begun ends first: a killed bot stands again
+            failing.cancel()
         results = await asyncio.gather(failing, talking, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result
-        async with self._lock:
-            self.sandbox.faults.methods.clear()
-            self.sandbox.faults.deaf, self.sandbox.faults.refuse_sockets = False, ""
+        self.sandbox.faults.methods.clear()
         await self._settle(30.0 if self.hurry else 420.0)
         self.figures.memory_end = self._memory()
         await self.bot.stop()
