@@ -25,9 +25,11 @@ log = logging.getLogger(__name__)
 
 DAY = 86_400.0
 MOST_CHANNELS, MOST_THREADS = 60, 60  # read after a gap, the ones in use last
+MOST_UNHEARD = 20  # read after a gap in turn: conversations from which nothing ever arrived
+KINDS = "public_channel,private_channel,mpim,im"
 NEWEST, ROTATING = 2, 2  # conversations that a sample reads: the newest, and some of the others in turn
 SETTLED = 5.0  # seconds after which a message should have been told
-_PAGE, _PAGES = 200, 5
+_PAGE, _PAGES = 100, 10
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,12 @@ class Place:
 
 
 class CatchingUp:
-    """Reads the channels in which the bot was heard of, and the threads it is in."""
+    """Reads the threads the bot is in, the channels it heard of, and those it is in but never heard."""
 
     def __init__(self, slack: Slack) -> None:
         self._slack = slack
         self._permissions = Permissions(slack)
-        self._turn = 0
+        self._turn = self._unheard_turn = 0
         self._noted: dict[str, float] = {}
 
     async def note(self, channel: str) -> None:
@@ -52,20 +54,22 @@ class CatchingUp:
         today = time.time()
         if today - self._noted.get(channel, 0.0) < DAY:
             return
-        self._noted[channel] = today
         team = (await self._slack.identity()).team
-        with contextlib.suppress(StorageError):  # the next day's note is as good
+        with contextlib.suppress(StorageError):  # the next event's note is as good
             await self._slack.services.storage.mark(f"channel:{team}:{channel}", today)
+            self._noted[channel] = today
 
     async def read(self, since: float) -> int:
         """Take up what was said to the bot after `since` (seconds since 1970) and never arrived.
 
         Nothing older than ANSWER_WITHIN is read: an answer would be too late. How many requests it made.
         """
-        since = max(since, self._slack.client.now() - self._slack.services.settings.answer_within)
+        earliest = self._slack.client.now() - self._slack.services.settings.answer_within
         channels, threads = await self._places()
         places = [*channels[:MOST_CHANNELS], *threads[:MOST_THREADS]]
-        missed = await self._read(places, since, math.inf)
+        missed = await self._read(places, max(since, earliest), math.inf)
+        # Their turn may come long after the gap.
+        missed += await self._read(await self._unheard(channels), earliest, math.inf)
         if missed:
             log.info("%d messages had not arrived and are answered now", missed)
         return missed
@@ -89,6 +93,28 @@ class CatchingUp:
         channels = list(dict.fromkeys([*heard, *(Place(thread.channel) for thread in threads)]))
         return channels, sorted(threads, key=lambda place: place.thread_ts, reverse=True)
 
+    async def _unheard(self, heard: Sequence[Place]) -> list[Place]:
+        """Some of the conversations that the bot is in and heard nothing of; all get their turn."""
+        found: list[Place] = []
+        cursor: str | None = None
+        try:
+            for _ in range(_PAGES):
+                page = await self._slack.client.users_conversations(
+                    types=KINDS, exclude_archived=True, limit=200, cursor=cursor
+                )
+                found += [Place(channel["id"]) for channel in page["channels"]]
+                cursor = (page.get("response_metadata") or {}).get("next_cursor")
+                if not cursor:
+                    break
+        except SlackApiError as problem:
+            if is_passing(problem):
+                raise
+            # An app made from an older manifest: `doctor` says which scopes it lacks.
+            log.info("conversations cannot be listed: %s", problem.response.get("error"))
+        unheard = sorted({*found} - {*heard}, key=lambda place: place.channel)
+        turn, self._unheard_turn = self._unheard_turn, self._unheard_turn + MOST_UNHEARD
+        return [unheard[(turn + n) % len(unheard)] for n in range(min(MOST_UNHEARD, len(unheard)))]
+
     async def _read(self, places: Sequence[Place], since: float, until: float) -> int:
         missed = 0
         for place in dict.fromkeys(places):
@@ -105,7 +131,10 @@ class CatchingUp:
         return missed
 
     async def _messages(self, place: Place, since: float) -> list[dict[str, Any]]:
-        """What people wrote there; in a channel, also in the threads that begin after `since`."""
+        """What was written there after `since`, and perhaps some of what came before.
+
+        Of a channel, also the threads that go on after `since`, if they began in its newest hundred messages.
+        """
         oldest = f"{since:.6f}"
         if place.thread_ts:
             return await fetch_thread(self._slack, place.channel, place.thread_ts, since=oldest)
@@ -113,14 +142,15 @@ class CatchingUp:
         cursor: str | None = None
         for _ in range(_PAGES):
             found = await self._slack.client.conversations_history(
-                channel=place.channel, oldest=oldest, limit=_PAGE, cursor=cursor
+                channel=place.channel, limit=_PAGE, cursor=cursor
             )
             messages += found["messages"]
             cursor = (found.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
+            if not cursor or (messages and float(messages[-1]["ts"]) <= since):
                 break
         for parent in [m for m in messages if m.get("reply_count")]:
-            messages += (await fetch_thread(self._slack, place.channel, parent["ts"], since=oldest))[1:]
+            if float(parent.get("latest_reply") or parent["ts"]) > since:
+                messages += (await fetch_thread(self._slack, place.channel, parent["ts"], since=oldest))[1:]
         return messages
 
     async def _take(self, place: Place, message: dict[str, Any]) -> bool:
@@ -145,6 +175,7 @@ class CatchingUp:
         if any(answer_payload(reply).get("asked") == message["ts"] for reply in replies):
             return False
         event = {**message, "type": "message", "channel": place.channel}
+        await self.note(place.channel)
         await take_message(self._slack, event, identity.team)
         return await storage.request(key) is not None
 

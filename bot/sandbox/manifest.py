@@ -41,6 +41,7 @@ ALL_SCOPES = (
     "im:read",
     "im:write",
     "mpim:history",
+    "mpim:read",
     "reactions:read",
     "reactions:write",
     "team:read",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
-from chaos_bench import BOT, all_answered, one_answer
+from chaos_bench import BOT, all_answered, answers, one_answer
 from slack_bench import Bench
+
+from bot.sandbox.workspace import BOT_USER_ID
+from handlers import catching_up, connection
 
 
 async def ask(bench: Bench, text: str, person: str = "Ada") -> dict[str, tuple[str, str]]:
@@ -68,6 +72,42 @@ async def test_a_socket_that_only_seems_to_hear_is_found_out(bench: Bench) -> No
     await bench.sandbox.wait_for(lambda: bench.connection.reconnects, 25)
     bench.sandbox.faults.deaf = False
     await one_answer(bench.sandbox, "general", ts, "You said: can you hear me?")
+
+
+async def test_what_came_from_where_the_bot_heard_nothing_yet_is_found(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SWEEP", 0.5)
+    monkeypatch.setattr(catching_up, "MOST_UNHEARD", 1)  # each gets its turn
+    box = bench.sandbox
+    await box.post("Ada", "general", "Lunch at twelve?")
+    thread = await box.post("Bo", "general", "Who has the keys?")
+    quiet = box.add_channel("quiet", ["Ada", "Bo", BOT_USER_ID])
+    box.faults.deaf = True
+    direct = await box.post("Ada", box.dm("Ada"), "anybody home?")
+    mention = await box.post("Bo", quiet, f"{BOT} and here?")
+    reply = await box.post("Ada", "general", f"{BOT} do you?", thread)
+    box.faults.deaf = False
+    await one_answer(box, box.dm("Ada"), direct, "You said: anybody home?")
+    await one_answer(box, quiet, mention, "You said: and here?")
+    found = await box.wait_for(lambda: answers(box, "general", thread), 20)
+    assert found[0]["ts"] > reply
+
+
+async def test_an_app_without_the_newer_scopes_still_reads_what_it_may(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SWEEP", 0.5)
+    app = bench.sandbox.context.app
+    monkeypatch.setattr(
+        bench.sandbox.context, "app", replace(app, scopes=tuple(s for s in app.scopes if s != "im:read"))
+    )
+    asked = await ask(bench, "before")
+    await all_answered(bench.sandbox, asked)
+    bench.sandbox.faults.deaf = True
+    asked |= await ask(bench, "unheard")
+    bench.sandbox.faults.deaf = False
+    assert await all_answered(bench.sandbox, asked) == {1: 2}
 
 
 @pytest.mark.parametrize("reason", ["refresh_requested", "warning"])

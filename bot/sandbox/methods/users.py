@@ -1,13 +1,22 @@
-"""People: users.info, users.list."""
+"""People, and where the bot is with them: users.info, users.list, users.conversations."""
 
 from __future__ import annotations
 
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
+from bot.sandbox.methods.conversations import described as described_channel
 from bot.sandbox.methods.paging import page
-from bot.sandbox.methods.registry import method
-from bot.sandbox.workspace import TEAM_ID, Json, User
+from bot.sandbox.methods.registry import method, need
+from bot.sandbox.workspace import BOT_USER_ID, TEAM_ID, Json, User
+
+KINDS = {"public_channel": "channel", "private_channel": "group", "mpim": "mpim", "im": "im"}
+READ = {
+    "public_channel": "channels:read",
+    "private_channel": "groups:read",
+    "mpim": "mpim:read",
+    "im": "im:read",
+}
 
 
 def described(user: User, locale: bool) -> Json:
@@ -56,3 +65,26 @@ def users_list(context: Context, arguments: Arguments) -> Json:
     everybody = [described(user, locale) for user in context.workspace.users.values()]
     members, after = page(everybody, arguments, 100, 1000)
     return {"members": members, "cache_ts": int(context.workspace.clock()), **after}
+
+
+@method(
+    "users.conversations",
+    tuple(READ.values()),
+    optional="cursor exclude_archived limit team_id types user",
+)
+def users_conversations(context: Context, arguments: Arguments) -> Json:
+    """The conversations that the app's bot is in. There are no group direct messages here."""
+    wanted = [kind.strip() for kind in arguments.text("types", "public_channel").split(",")]
+    if not set(wanted) <= set(KINDS):
+        raise SlackError("invalid_types")
+    for kind in wanted:
+        need(context, READ[kind])
+    found = [
+        described_channel(channel)
+        for channel in context.workspace.channels.values()
+        if channel.kind in {KINDS[kind] for kind in wanted}
+        and (channel.is_im or BOT_USER_ID in channel.members)
+        and not (channel.archived and arguments.flag("exclude_archived"))
+    ]
+    part, after = page(found, arguments, 100, 999)
+    return {"channels": part, **after}
