@@ -10,8 +10,8 @@ import torch
 from bot.engine import fused, int4
 from bot.engine.linear import Kind
 from bot.engine.precision import choose, kind
-from bot.engine.prepared import VERSION, PreparedFile, Writer, fingerprint
-from bot.engine.shape import read_shape
+from bot.engine.prepared import VERSION, PreparedFile, Writer, alone, fingerprint
+from bot.engine.shape import Shape, read_shape
 from bot.engine.weights import Checkpoint
 
 Progress = Callable[[int, int], None]  # parts done, parts in all
@@ -27,13 +27,19 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
     """Write the weights of one precision and return the file. Raises EngineError for a bad directory.
 
     Interrupted, it leaves at most a temporary file, which the next call removes. Where the file is
-    there already and belongs to these weights, nothing is done.
+    there already and belongs to these weights, nothing is done. Of two calls at once, also from other
+    processes, the second waits and finds the first one's file.
     """
     shape = read_shape(directory)
     precision = choose(precision, shape)
     file = prepared_file(directory, precision)
-    if open_prepared(directory, precision) is not None:
-        return file
+    with alone(directory):
+        if open_prepared(directory, precision) is None:
+            _write(file, directory, precision, shape, progress)
+    return file
+
+
+def _write(file: Path, directory: Path, precision: str, shape: Shape, progress: Progress | None) -> None:
     how, checkpoint = kind(precision), Checkpoint(directory)
     total = 6 * shape.layers + 2
     with Writer(file, _metadata(directory, precision, checkpoint)) as writer:
@@ -42,7 +48,6 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
                 writer.add(f"{part.name}/{name}", tensor)
             if progress is not None:
                 progress(min(done + 1, total), total)
-    return file
 
 
 def open_prepared(directory: Path, precision: str) -> PreparedFile | None:

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -39,6 +39,25 @@ def fingerprint(files: Iterable[Path]) -> str:
                 content.seek(size * part // 65)
                 digest.update(content.read(4096))
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Wait until nobody else prepares in `directory`, and keep others waiting until the end.
+
+    The system frees the lock of a process that is killed. Where there are no locks, nobody waits.
+    """
+    number = None
+    with contextlib.suppress(ImportError, OSError):  # not every system or network drive can
+        import fcntl
+
+        number = os.open(directory, os.O_RDONLY)
+        fcntl.flock(number, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if number is not None:
+            os.close(number)
 
 
 class Writer:
