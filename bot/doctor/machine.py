@@ -15,6 +15,7 @@ import psutil
 from bot.doctor.finding import Finding, broken, doubtful, fine
 from config.settings import ROOT, Settings
 
+OTHER_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 PYTHONS = ((3, 10), (3, 13))
 # Without them the kernels this bot is fast with are not there.
 WANTED = {"x86_64": ("avx2", "AVX2"), "aarch64": ("asimddp", "dot-product instructions (ARMv8.2)")}
@@ -24,10 +25,16 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """What is to be said of the machine."""
     yield python(sys.version_info[:2], sys.maxsize > 2**32)
     yield packages()
-    yield processor(platform.machine().lower(), cpu_flags())
+    if starts := torch_starts():
+        yield processor(platform.machine().lower(), flags_in(cpuinfo()))
+    else:
+        yield no_torch(bool(settings.llm_url))
     yield threads(settings.threads, cores())
     yield swap(psutil.swap_memory().used, psutil.virtual_memory().total)
     yield from system(platform.release().lower())
+    if starts:
+        yield torch_build()
+    yield from secrets(ROOT / ".env")
 
 
 def python(version: tuple[int, int], wide: bool) -> Finding:
@@ -58,13 +65,41 @@ def packages() -> Finding:
 
 def processor(machine: str, flags: str) -> Finding:
     """Whether the processor has the instructions that make the difference."""
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    machine = OTHER_NAMES.get(machine, machine)
     if machine not in WANTED:
         return doubtful("processor", f"{machine} was never tried", "x86-64 or 64-bit ARM is what is tested")
     flag, name = WANTED[machine]
     if flags and flag not in flags.split():
         return doubtful("processor", f"has no {name}", "it works, slowly; a Raspberry Pi 5 has them")
     return fine("processor", f"{machine} with {name}" if flags else machine)
+
+
+def torch_starts() -> bool:
+    """Whether the torch that is installed can be imported here; where not, importing it ends the process."""
+    try:
+        version = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return True  # that is another finding
+    return has_instructions(platform.machine().lower(), flags_in(cpuinfo()), version)
+
+
+def has_instructions(machine: str, flags: str, version: str) -> bool:
+    """Whether the processor has what this torch is built of.
+
+    2.10, the one that is pinned for 64-bit ARM, needs the atomic instructions of ARMv8.1
+    (github.com/pytorch/pytorch/issues/176993).
+    """
+    needs = OTHER_NAMES.get(machine, machine) == "aarch64" and version.startswith("2.10.")
+    return not needs or not flags or "atomics" in flags.split()
+
+
+def no_torch(elsewhere: bool) -> Finding:
+    """What is left on a processor on which torch does not start. `elsewhere`: LLM_URL is set."""
+    said = f"has no atomic instructions (ARMv8.0), so that torch {metadata.version('torch')} does not start"
+    if elsewhere:
+        return fine("processor", f"{said}, which LLM_URL does without")
+    mend = "use a Raspberry Pi 5 or another ARMv8.2 machine, or set LLM_URL to a server on another machine"
+    return broken("processor", said, mend)
 
 
 def threads(wanted: int, there: int) -> Finding:
@@ -86,7 +121,7 @@ def swap(used: int, memory: int) -> Finding:
 
 
 def system(release: str) -> Iterator[Finding]:
-    """Pitfalls of WSL, of CUDA builds and of open secrets."""
+    """Pitfalls of WSL."""
     if "microsoft" in release:
         if str(ROOT).startswith("/mnt/"):
             yield doubtful(
@@ -94,17 +129,23 @@ def system(release: str) -> Iterator[Finding]:
             )
         else:
             yield fine("wsl", "WSL2; other machines reach the page only with port forwarding in Windows")
+
+
+def torch_build() -> Finding:
+    """Whether torch is built for processors alone."""
     import torch
 
     if torch.version.cuda or torch.version.hip:
-        yield doubtful(
+        return doubtful(
             "torch",
             "is a build for graphics cards, which takes gigabytes and is not used",
             "pip install torch --index-url https://download.pytorch.org/whl/cpu",
         )
-    else:
-        yield fine("torch", f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()} kernels")
-    env = ROOT / ".env"
+    return fine("torch", f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()} kernels")
+
+
+def secrets(env: Path) -> Iterator[Finding]:
+    """Whether only this user can read the tokens."""
     if os.name == "posix" and env.is_file() and env.stat().st_mode & 0o077:
         yield doubtful(".env", "others on this machine can read the tokens in it", f"chmod 600 {env}")
 
@@ -114,11 +155,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cpu_flags() -> str:
-    """The processor's flags as Linux tells them; empty elsewhere."""
+def cpuinfo() -> str:
+    """What Linux tells of the processor; empty elsewhere."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+        return Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
+
+
+def flags_in(text: str) -> str:
+    """The flags in /proc/cpuinfo, separated by spaces; empty where none stand there."""
     found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
     return found[1] if found else ""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from bot.doctor.finding import Finding, broken, doubtful, fine
+from bot.doctor.machine import torch_starts
 from bot.engine import EngineError
 from bot.models import ModelError, check_model, find_model
 from config.settings import LOOPBACK, Settings
@@ -26,6 +27,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if settings.llm_url:
         yield server(settings)
         return
+    if not torch_starts():
+        return  # what is left to do was said of the processor
     try:
         directory = find_model(settings)
         check_model(directory)

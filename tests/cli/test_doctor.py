@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from bot.doctor import examine, machine, model, report, serving, slack
 from bot.doctor.finding import Finding
 from bot.sandbox import Sandbox
 from bot.sandbox.manifest import ALL_SCOPES, App
-from config.settings import Settings
+from config.settings import ROOT, Settings
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -94,6 +96,57 @@ def test_the_machines_pitfalls_are_known() -> None:
     assert machine.swap(10**9, 4 * 10**9).state == "warning"
     assert any(finding.subject == "wsl" for finding in machine.system("5.15.0-microsoft-standard-wsl2"))
     assert machine.packages().state == "ok"
+
+
+PI_4 = """processor\t: 0
+BogoMIPS\t: 108.00
+Features\t: fp asimd evtstrm crc32 cpuid
+CPU part\t: 0xd08
+"""
+PI_5 = PI_4.replace("cpuid", "atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp")
+
+
+def test_the_torch_that_is_pinned_for_arm_needs_atomics() -> None:
+    old, new = machine.flags_in(PI_4), machine.flags_in(PI_5)
+    assert not machine.has_instructions("aarch64", old, "2.10.0")
+    assert not machine.has_instructions("arm64", old, "2.10.0+cpu")
+    assert machine.has_instructions("aarch64", new, "2.10.0")
+    assert machine.has_instructions("aarch64", old, "2.11.0")
+    assert machine.has_instructions("x86_64", "sse2", "2.10.0")
+    assert machine.has_instructions("arm64", machine.flags_in(""), "2.10.0")  # a Mac tells none
+    assert machine.processor("aarch64", new).state == "ok"
+
+
+EXAMINE = """
+import asyncio, platform, sys
+from importlib import metadata
+from types import SimpleNamespace
+from bot.doctor import machine, report
+from config.settings import Settings
+
+platform.machine = lambda: "aarch64"
+machine.cpuinfo = lambda: sys.argv[1]
+machine.metadata = SimpleNamespace(**{**vars(metadata), "version": lambda _: "2.10.0"})
+settings = Settings(llm_url=sys.argv[2], port=0, database_url=sys.argv[3])
+asyncio.run(report(settings, as_json=True))
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("llm_url", ["", "http://127.0.0.1:1/v1"])
+def test_on_a_raspberry_pi_4_the_doctor_says_it_without_loading_torch(llm_url: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EXAMINE, PI_4, llm_url, url(tmp_path / "a.sqlite3")],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    findings = {finding["subject"]: finding for finding in json.loads(done.stdout)}
+    assert "torch 2.10.0 does not start" in findings["processor"]["said"]
+    assert findings["processor"]["state"] == ("ok" if llm_url else "broken")
+    assert llm_url or "LLM_URL" in findings["processor"]["mend"]
+    assert "slack" in findings, "the rest is looked at too"
 
 
 def test_memory_is_compared_with_what_the_model_needs() -> None:

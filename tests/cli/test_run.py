@@ -115,3 +115,13 @@ def test_starting_imports_nothing_that_it_does_not_need() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "[] False"
+
+
+def test_with_a_model_on_another_server_torch_is_not_loaded() -> None:
+    code = (
+        "import sys, bot.running, handlers.connection;"
+        "from bot.loading import load_engine; from config.settings import Settings;"
+        "load_engine(Settings(llm_url='http://127.0.0.1:1/v1')); print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "False"
