@@ -41,6 +41,9 @@ def set_up(level: str = "INFO", hidden: Iterable[str] = (), stream: TextIO | Non
     # These tell at INFO what only their authors want to know.
     for name in ("aiosqlite", "alembic", "asyncio", "httpx", "matplotlib"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # Slack's client tells at INFO what it repeats; what fails in the end is raised and told by who asked.
+    debugging = root.level <= logging.DEBUG
+    logging.getLogger("slack_sdk.web").setLevel(logging.NOTSET if debugging else logging.WARNING)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
 

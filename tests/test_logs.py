@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aiohttp import ClientConnectionError
+from slack_sdk.http_retry.builtin_async_handlers import AsyncConnectionErrorRetryHandler
+from slack_sdk.http_retry.builtin_interval_calculators import FixedValueRetryIntervalCalculator
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import logs
 
@@ -123,3 +127,15 @@ def test_an_uncaught_exception_is_one_json_line_too() -> None:
     (line,) = written(stream)
     assert line["level"] == "CRITICAL"
     assert "RuntimeError: at the end ***" in line["exception"]
+
+
+@pytest.mark.parametrize(("level", "told"), [("INFO", False), ("DEBUG", True)])
+async def test_a_request_that_the_slack_sdk_repeats_is_told_to_who_debugs(level: str, told: bool) -> None:
+    stream = io.StringIO()
+    logs.set_up(level, stream=stream)
+    again = AsyncConnectionErrorRetryHandler(interval_calculator=FixedValueRetryIntervalCalculator(0.0))
+    nobody = AsyncWebClient(base_url="http://127.0.0.1:1/", retry_handlers=[again])
+    with pytest.raises(ClientConnectionError):
+        await nobody.auth_test()
+    assert ("A retry handler found" in stream.getvalue()) == told
+    assert ("slack_sdk" in stream.getvalue()) == told
