@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 # from the index of CPU builds that torch's own installation page names.
 TORCH_INDEX ?=
 
-.PHONY: help setup run test lint bench arm64 clean
+.PHONY: help setup run test lint bench arm64 clean same-python
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,8 +49,16 @@ $(VENV)/bin/python:
 	  "(on Debian: apt install python3-venv), or name it: make run PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# An environment that is there keeps its Python, which whoever names another one has to be told.
+same-python: | $(PY)
+ifneq ($(origin PYTHON),file)
+	@version='import sys; print(*sys.version_info[:2], sep=".")'; there=$$($(PY) -c "$$version"); \
+	  [ "$$($(PYTHON) -c "$$version" 2>/dev/null)" = "$$there" ] || \
+	  echo "make: $(PYTHON) is not used: $(VENV) is of Python $$there; 'make clean' starts anew" >&2
+endif
+
 # torch first and alone, so that nothing else chooses its build.
-$(VENV)/.installed: pyproject.toml constraints.txt | $(PY)
+$(VENV)/.installed: pyproject.toml constraints.txt | $(PY) same-python
 	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(PIP) --editable .
 	@touch $@
