@@ -1,19 +1,24 @@
-"""What the tests share: the starter model and one engine over it, opened once a run."""
+"""What the tests share: the starter model, one engine over it and a browser, opened once a run."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from hypothesis import settings
+from playwright.async_api import Browser, Error, async_playwright
 
 from bot.engine import Engine
 from bot.engine.opening import open_engine
 from bot.roles import Role, load_roles
 from config.settings import ROOT, Settings
+
+CHROMIUM = Path("/usr/bin/chromium")  # where there is none, the one that playwright installs
+INSTALLED: dict[str, Any] = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
 
 # How long one example takes depends on what else the machine does.
 settings.register_profile("shared", deadline=None)
@@ -27,8 +32,8 @@ def pytest_runtest_makereport(
     """With REQUIRE_ALL=1 a test that lacks the model, the browser or the database fails."""
     report = yield
     needs = {"model", "browser", "postgres"} & {mark.name for mark in item.iter_markers()}
-    if "model_dir" in getattr(item, "fixturenames", ()):
-        needs.add("model")
+    fixtures = getattr(item, "fixturenames", ())
+    needs |= {need for name, need in (("model_dir", "model"), ("browser", "browser")) if name in fixtures}
     if os.environ.get("REQUIRE_ALL") == "1" and needs and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, which REQUIRE_ALL forbids: needs {', '.join(sorted(needs))}"
@@ -56,3 +61,19 @@ async def engine(model_dir: Path) -> AsyncIterator[Engine]:
 def roles() -> dict[str, Role]:
     """The roles that ship."""
     return load_roles()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium, started once; tests that use it are marked `browser`."""
+    async with async_playwright() as playwright:
+        try:
+            opened = await playwright.chromium.launch(
+                args=["--no-sandbox", "--disable-dev-shm-usage"], **INSTALLED
+            )
+        except Error as problem:
+            if "xecutable doesn't exist" not in str(problem):
+                raise
+            pytest.skip("no Chromium: install it, or run `.venv/bin/playwright install chromium`")
+        yield opened
+        await opened.close()

@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from slack_bench import Bench, Look, Scripted, run_bot
 
 from bot.roles import Role
 from bot.sandbox import Sandbox
 from handlers import writing
-
-CHROMIUM = Path("/usr/bin/chromium")  # where there is none, the one that playwright installs
-INSTALLED: dict[str, Any] = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
 
 
 @pytest.fixture
@@ -41,25 +37,14 @@ async def bench(sandbox: Sandbox, tmp_path: Path, roles: dict[str, Role]) -> Asy
         yield running
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def slack_browser() -> AsyncIterator[Browser]:
-    """Chromium, started once."""
-    async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(
-            args=["--no-sandbox", "--disable-dev-shm-usage"], **INSTALLED
-        )
-        yield opened
-        await opened.close()
-
-
 @pytest.fixture
-async def look(slack_browser: Browser, sandbox: Sandbox) -> AsyncIterator[Look]:
+async def look(browser: Browser, sandbox: Sandbox) -> AsyncIterator[Look]:
     """Opens the workspace's page as a person: `await look("Ada")`. A script error fails the test."""
     contexts, problems = [], []
 
     async def open_page(user: str = "Ada", **options: Any) -> Page:
         options = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
-        context = await slack_browser.new_context(**options)
+        context = await browser.new_context(**options)
         contexts.append(context)
         page = await context.new_page()
         page.on("pageerror", lambda problem: problems.append(str(problem)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from web_bench import Site, Spoken, open_site, wait_for
 
 from bot.emotion import Emotions, Evidence, Explanation
@@ -21,20 +21,7 @@ from bot.web.words import WORDS, language_of, words
 from config.settings import ROOT
 
 TOKEN = "a-token-that-is-long-enough"
-CHROMIUM = Path("/usr/bin/chromium")  # where there is none, the one that playwright installs
-INSTALLED: dict[str, Any] = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
 browser_test = pytest.mark.browser
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """Chromium, started once."""
-    async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(
-            args=["--no-sandbox", "--disable-dev-shm-usage"], **INSTALLED
-        )
-        yield opened
-        await opened.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
