@@ -32,7 +32,7 @@ def terminal(directory: Path, *arguments: str, shows_output: bool, **more: str) 
         stderr=theirs,
     )
     os.close(theirs)
-    piped, _ = child.communicate(CSV.encode(), timeout=40)  # short enough for a terminal's buffer
+    piped, _ = child.communicate(CSV.encode(), timeout=120)  # short enough for a terminal's buffer
     seen = b""
     try:
         while more_seen := os.read(ours, 4096):
