@@ -139,7 +139,7 @@ def _calibrate(options: argparse.Namespace, settings: Settings) -> None:
             if directory is None:
                 raise CalibrationFileError("a calibration is stored with a local model: unset LLM_URL")
             emotions = Emotions(engine, roles, directory)
-            await calibrate(emotions, roles["emotion"], options.file, directory)
+            await calibrate(emotions, roles["emotion"], options.file, directory, force=options.force)
 
     asyncio.run(work())
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,6 +19,8 @@ from bot.roles import Role
 
 FEWEST = 20  # rows; with fewer a fit would follow single texts
 OWN = 60  # rows of one script from which it gets a fit of its own
+FOLDS = 5  # parts of the rows; each is judged by a fit to the others
+LEAST = 1e-15  # probability that counts in the log loss, which of 0 would be infinite
 BATCH = 32
 
 
@@ -23,10 +28,21 @@ class CalibrationFileError(ValueError):
     """The labelled file cannot be used; the message says the mend."""
 
 
-async def calibrate(emotions: Emotions, role: Role, file: Path, model_dir: Path) -> None:
-    """Fit `role` to the rows of `file`, store the result beside the model and print what it changes.
+@dataclass(frozen=True)
+class Measured:
+    """How well probabilities fit the labels."""
 
-    Raises CalibrationFileError and EngineError.
+    accuracy: float
+    error: float  # expected calibration error, ten bins
+    loss: float  # log loss, in which every label weighs the same, as in the fit
+
+
+async def calibrate(
+    emotions: Emotions, role: Role, file: Path, model_dir: Path, *, force: bool = False
+) -> None:
+    """Fit `role` to the rows of `file`, print what it changes, and store the better one beside the model.
+
+    force: store the new one even where it is no better. Raises CalibrationFileError and EngineError.
     """
     texts, labels = read_rows(file, role)
     scores: list[list[float]] = []
@@ -34,10 +50,38 @@ async def calibrate(emotions: Emotions, role: Role, file: Path, model_dir: Path)
         for start in range(0, len(texts), BATCH):
             scores += await emotions.scores(texts[start : start + BATCH], role=role.name)
             bar.update(len(texts[start : start + BATCH]))
-    before = await emotions.calibrations(role)
+    base = await emotions.calibrations(role)
     chinese = [is_chinese(text) for text in texts]
     neutral = [at for at, label in enumerate(role.labels) if label.neutral]
-    everything = fit(scores, labels, before.chinese, neutral)
+    before = measure([base.of(text) for text in texts], scores, labels)
+    after = measure(held_out(scores, labels, chinese, base, neutral), scores, labels)
+    for name, each in (("before", before), ("after", after)):
+        print(
+            f"{name:7} accuracy {each.accuracy:.3f}  calibration error {each.error:.3f}  "
+            f"log loss {each.loss:.3f}"
+        )
+    if after.loss >= before.loss and not force:
+        print(
+            f"{len(texts)} texts; the calibration in use is kept: its log loss is {before.loss:.3f}, "
+            f"that of the new one {after.loss:.3f} (--force stores the new one)"
+        )
+        return
+    try:
+        target = store(role, fit_scripts(scores, labels, chinese, base, neutral), model_dir)
+    except OSError as problem:
+        raise CalibrationFileError(f"{model_dir} cannot be written: {problem.strerror}") from None
+    print(f"{len(texts)} texts; written to {target}")
+
+
+def fit_scripts(
+    scores: Sequence[Sequence[float]],
+    labels: Sequence[int],
+    chinese: Sequence[bool],
+    base: Calibrations,
+    neutral: Sequence[int],
+) -> Calibrations:
+    """A fit for each script with rows enough, else the one to all rows."""
+    everything = fit(scores, labels, base.chinese, neutral)
 
     def fitted(script: bool) -> Calibration:
         rows = [at for at, each in enumerate(chinese) if each == script]
@@ -46,30 +90,50 @@ async def calibrate(emotions: Emotions, role: Role, file: Path, model_dir: Path)
             return everything
         return fit([scores[at] for at in rows], own, everything, neutral)
 
-    after = Calibrations(fitted(True), fitted(False))
-    try:
-        target = store(role, after, model_dir)
-    except OSError as problem:
-        raise CalibrationFileError(f"{model_dir} cannot be written: {problem.strerror}") from None
-    for name, each in (("before", before), ("after", after)):
-        right, error = measure([each.of(text) for text in texts], scores, labels)
-        print(f"{name:7} accuracy {right:.3f}  calibration error {error:.3f}")
-    print(f"{len(texts)} texts; written to {target}")
+    return Calibrations(fitted(True), fitted(False))
+
+
+def held_out(
+    scores: Sequence[Sequence[float]],
+    labels: Sequence[int],
+    chinese: Sequence[bool],
+    base: Calibrations,
+    neutral: Sequence[int],
+) -> list[Calibration]:
+    """For each row the fit to other rows alone (cross-validation): one to all would know the answers."""
+    # Labels and scripts are dealt out evenly, so that no fold takes all rows of a label away.
+    order = sorted(range(len(labels)), key=lambda at: (labels[at], chinese[at]))
+    found: dict[int, Calibration] = {}
+    for fold in range(FOLDS):
+        out = order[fold::FOLDS]
+        others = sorted(set(order) - set(out))
+        fitted = fit_scripts(
+            [scores[at] for at in others],
+            [labels[at] for at in others],
+            [chinese[at] for at in others],
+            base,
+            neutral,
+        )
+        found.update((at, fitted.chinese if chinese[at] else fitted.other) for at in out)
+    return [found[at] for at in range(len(labels))]
 
 
 def measure(
     calibrations: Sequence[Calibration], scores: Sequence[Sequence[float]], labels: Sequence[int]
-) -> tuple[float, float]:
-    """Accuracy and expected calibration error (ten bins), labels that no row has left out."""
+) -> Measured:
+    """How well the calibrations, one a row, fit the labels; labels that no row has are left out."""
     forbidden = [at for at in range(len(scores[0])) if at not in labels]
+    weights = {label: 1 / count / len(set(labels)) for label, count in Counter(labels).items()}
     bins: dict[int, list[float]] = {}
-    right = 0
+    right, loss = 0, 0.0
     for calibration, row, label in zip(calibrations, scores, labels, strict=True):
         shares = calibration.probabilities(row, forbidden)
         hit = shares[label] == max(shares)
         right += hit
+        loss -= weights[label] * math.log(max(shares[label], LEAST))
         bins.setdefault(min(9, int(max(shares) * 10)), []).append(max(shares) - hit)
-    return right / len(labels), sum(abs(sum(each)) for each in bins.values()) / len(labels)
+    error = sum(abs(sum(each)) for each in bins.values()) / len(labels)
+    return Measured(right / len(labels), error, loss)
 
 
 def read_rows(file: Path, role: Role) -> tuple[list[str], list[int]]:
@@ -100,10 +164,11 @@ def read_rows(file: Path, role: Role) -> tuple[list[str], list[int]]:
             )
         texts.append(text)
         labels.append(places[label])
-    firm = {label for label in labels if not role.labels[label].neutral}
+    # A label's only row could not be held out.
+    firm = [at for at, count in Counter(labels).items() if count > 1 and not role.labels[at].neutral]
     if len(texts) < FEWEST or len(firm) < 2:
         raise CalibrationFileError(
-            f"{file} has {len(texts)} texts with {len(firm)} labels that are not neutral; "
-            f"at least {FEWEST} texts with two are needed"
+            f"{file} has {len(texts)} texts, and {len(firm)} labels that are not neutral on several of them; "
+            f"at least {FEWEST} texts with two such labels are needed"
         )
     return texts, labels

@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     feedback.add_argument("--json", action="store_true", help="one JSON object a line")
     calibrate = add("calibrate", "fit the emotion's confidence to labelled texts")
     calibrate.add_argument("file", type=Path, metavar="FILE.csv", help="with the columns text and label")
+    calibrate.add_argument("--force", action="store_true", help="store the fit even where it is no better")
     return parser
 
 

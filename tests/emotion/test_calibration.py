@@ -52,7 +52,7 @@ def test_a_fit_finds_the_bias_and_the_temperature_that_made_the_labels() -> None
     found = fit(scores, labels, PLAIN)
     assert found.biases[0] - found.biases[1] == pytest.approx(2.0, abs=0.3)
     assert found.temperature == pytest.approx(2.0, abs=0.2)
-    assert measure([found] * len(scores), scores, labels)[1] < 0.03
+    assert measure([found] * len(scores), scores, labels).error < 0.03
 
 
 def test_a_fit_needs_two_labels() -> None:
