@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402  the path comes first
 from tqdm import tqdm  # noqa: E402
 
-from bot.engine.decoder import Chunk, Decoder, open_decoder  # noqa: E402
+from bot.engine.decoder import Chunk, Decoder  # noqa: E402
+from bot.engine.decoders import open_decoder  # noqa: E402
 from bot.engine.encoding import Encoder  # noqa: E402
 
 TEXT = ROOT / "tests" / "data" / "quality.txt"

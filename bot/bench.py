@@ -85,7 +85,7 @@ async def measure(engine: LocalEngine, role: Role, load_seconds: float) -> Figur
     figures = Figures(
         model=engine.name,
         precision=engine.decoder.precision,
-        threads=torch.get_num_threads(),
+        threads=engine.decoder.threads,
         load_seconds=load_seconds,
         prefill=PROMPT / statistics.median(each.times[0] for each in read),
         decode_one=rate,

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from bot.engine import fused
 from bot.engine.attention import Attention, Chunk
 from bot.engine.head import Head
 from bot.engine.kv_cache import KVCache
 from bot.engine.linear import Linear
-from bot.engine.precision import choose, kind
-from bot.engine.prepare import encoded, open_prepared
-from bot.engine.shape import Shape, read_shape
-from bot.engine.weights import Checkpoint
+from bot.engine.shape import Shape
 
-__all__ = ["Chunk", "Decoder", "open_decoder"]
-log = logging.getLogger(__name__)
+__all__ = ["Chunk", "Decoder"]
 
 _MANY = 32  # tokens in a pass from which reading is arithmetic, not memory
 
@@ -48,6 +40,7 @@ class Decoder:
         self, shape: Shape, precision: str, layers: list[Layer], norm: torch.Tensor, head: Head
     ) -> None:
         self.shape, self.precision = shape, precision
+        self.threads = self.torch_threads = torch.get_num_threads()
         self._layers, self._norm, self._head = layers, norm, head
         self._rotations = torch.empty(0, shape.head_dim // 2, dtype=torch.complex64)
 
@@ -118,56 +111,3 @@ class Decoder:
             angles = torch.outer(torch.arange(2 * length).float(), frequencies)
             self._rotations = torch.polar(torch.ones_like(angles), angles)
         return self._rotations
-
-
-@torch.inference_mode()
-def open_decoder(directory: Path, precision: str, threads: int = 0) -> Decoder:
-    """The decoder of a model directory, from prepared weights where they are there and belong to it.
-
-    `threads` 0 takes one a core. Blocking: it reads the weights. Raises EngineError.
-    """
-    if threads:
-        torch.set_num_threads(threads)
-    shape = read_shape(directory)
-    precision = choose(precision, shape)
-    checkpoint = Checkpoint(directory)
-    how = kind(precision)
-    built: dict[str, Linear] = {}
-    norms: dict[str, torch.Tensor] = {}
-
-    def build(name: str, tensors: Mapping[str, torch.Tensor]) -> None:
-        if "" in tensors:
-            norms[name] = tensors[""]
-        else:
-            built[name] = how.build(tensors, tensors.get("bias"))
-
-    prepared = open_prepared(directory, precision)
-    if prepared is None:
-        if precision in ("int8", "int4"):
-            log.info("no prepared weights for %s: run `python -m bot prepare %s`", precision, directory)
-        for part in fused.parts(checkpoint, shape):
-            build(part.name, encoded(part, how))
-    else:
-        names = [name for name in prepared.parts if name != "head"]
-        # The head first and alone: packing takes three times its size, the most of all parts.
-        build("head", prepared.part("head", how.mapped))
-        with ThreadPoolExecutor(torch.get_num_threads(), "packing") as workers:
-            packing = [
-                workers.submit(lambda name: build(name, prepared.part(name, how.mapped)), name)
-                for name in names
-            ]
-            for part_packed in packing:
-                part_packed.result()
-    layers = []
-    for at in range(shape.layers):
-        prefix = f"layers.{at}."
-        of_layer = {
-            name[len(prefix) :]: part
-            for name, part in (*built.items(), *norms.items())
-            if name.startswith(prefix)
-        }
-        layers.append(Layer(**of_layer))  # type: ignore[arg-type]  # norms and projections by name
-    embedding = checkpoint.get(fused.EMBEDDING)
-    rows = checkpoint.get(fused.head_name(checkpoint, shape))
-    head = Head(embedding, rows, built["head"], coarse=precision == "int4")
-    return Decoder(shape, precision, layers, norms["norm"], head)

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from bot.engine.allocation import large_blocks_returned
-from bot.engine.decoder import Decoder, open_decoder
+from bot.engine.decoder import Decoder
+from bot.engine.decoders import open_decoder
 from bot.engine.detokenizer import Detokenizer
 from bot.engine.encoding import Encoder, common
 from bot.engine.interface import EngineError, Prompt, PromptTooLong, Sampling

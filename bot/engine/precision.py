@@ -6,6 +6,8 @@ import os
 
 import torch
 
+from bot.engine import compiled
+from bot.engine.compiled.codes import Nibbles
 from bot.engine.int4 import UNPACK_ROWS, Int4
 from bot.engine.int8 import Int8
 from bot.engine.interface import EngineError
@@ -17,12 +19,15 @@ from bot.engine.shape import Shape
 _BESIDE = 700_000_000
 
 
-def kind(precision: str) -> Kind:
-    """How `fp32`, `bf16`, `int8` or `int4` keeps its weights. Raises EngineError for another name."""
+def kind(precision: str, for_compiled: bool = False) -> Kind:
+    """How `fp32`, `bf16`, `int8` or `int4` keeps its weights. Raises EngineError for another name.
+
+    for_compiled: as the compiled kernels read them, where that differs.
+    """
     if precision == "int8":
         return Int8()
     if precision == "int4":
-        return Int4()
+        return Nibbles() if for_compiled else Int4()
     if precision in ("fp32", "bf16"):
         return Dense(torch.float32 if precision == "fp32" else torch.bfloat16)
     raise EngineError(f"there is no precision {precision!r}; there are auto, fp32, bf16, int8 and int4")
@@ -45,7 +50,10 @@ def choose(precision: str, shape: Shape) -> str:
 def choices() -> dict[str, str]:
     """What each precision runs on here, for `doctor`."""
     int8 = "8-bit activations in two parts, packed (fbgemm)" if fast_int8() else "weight-only kernel"
-    if fast_dynamic_int4():
+    if compiled.runs_here():
+        int8 = "16-bit activations, compiled (numba)"
+        int4 = int8
+    elif fast_dynamic_int4():
         int4 = "8-bit activations, packed (KleidiAI)"
     else:
         int4 = f"weight-only packed kernel, bfloat16 matmul from {UNPACK_ROWS} rows"

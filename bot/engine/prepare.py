@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from bot.engine import fused, int4
+from bot.engine import compiled, fused, int4
 from bot.engine.linear import Kind
 from bot.engine.precision import choose, kind
 from bot.engine.prepared import VERSION, PreparedFile, Writer, alone, fingerprint
@@ -36,13 +36,17 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
     with alone(directory):
         if open_prepared(directory, precision) is None:
             _write(file, directory, precision, shape, progress)
+    if compiled.suits(shape, precision):
+        from bot.engine.compiled import keeping  # numba is read where it is used only
+
+        keeping.keep()
     return file
 
 
 def _write(file: Path, directory: Path, precision: str, shape: Shape, progress: Progress | None) -> None:
-    how, checkpoint = kind(precision), Checkpoint(directory)
+    how, checkpoint = kind(precision, compiled.suits(shape, precision)), Checkpoint(directory)
     total = 6 * shape.layers + 2
-    with Writer(file, _metadata(directory, precision, checkpoint)) as writer:
+    with Writer(file, _metadata(directory, precision, shape, checkpoint)) as writer:
         for done, part in enumerate(fused.parts(checkpoint, shape)):
             for name, tensor in encoded(part, how).items():
                 writer.add(f"{part.name}/{name}", tensor)
@@ -56,7 +60,8 @@ def open_prepared(directory: Path, precision: str) -> PreparedFile | None:
         found = PreparedFile(prepared_file(directory, precision))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if found.metadata == _metadata(directory, precision, Checkpoint(directory)) else None
+    wanted = _metadata(directory, precision, read_shape(directory), Checkpoint(directory))
+    return found if found.metadata == wanted else None
 
 
 def encoded(part: fused.Part, how: Kind) -> dict[str, torch.Tensor]:
@@ -67,10 +72,17 @@ def encoded(part: fused.Part, how: Kind) -> dict[str, torch.Tensor]:
     return kept if part.bias is None else kept | {"bias": part.bias}
 
 
-def _metadata(directory: Path, precision: str, checkpoint: Checkpoint) -> dict[str, str]:
+def _metadata(directory: Path, precision: str, shape: Shape, checkpoint: Checkpoint) -> dict[str, str]:
     return {
         "version": VERSION,
         "precision": precision,
         "source": fingerprint([directory / "config.json", *checkpoint.files]),
-        "layout": int4.layout() if precision == "int4" else "",
+        "layout": _layout(shape, precision),
     }
+
+
+def _layout(shape: Shape, precision: str) -> str:
+    """A name for how this processor's kernels lay the weights out, where that differs."""
+    if precision != "int4":
+        return ""
+    return "nibbles" if compiled.suits(shape, precision) else int4.layout()

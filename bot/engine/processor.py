@@ -20,6 +20,11 @@ def fast_dot_product() -> bool:
     return capability() == "AVX512" and bool(torch.cpu._is_vnni_supported())
 
 
+def has_avx2() -> bool:
+    """Whether x86 multiplies sixteen 16-bit integers at once."""
+    return capability() in ("AVX2", "AVX512")
+
+
 def fast_dynamic_int4() -> bool:
     """Whether torch has ARM's own 4-bit kernels (KleidiAI), made for dot-product instructions."""
     backend = getattr(torch.backends, "kleidiai", None)

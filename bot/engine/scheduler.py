@@ -39,7 +39,7 @@ class Scheduler:
         """`max_queue`: how many answers may wait for a place. `running_bytes`: see Workload."""
         self._decoder, self._store, self._max_queue = decoder, store, max_queue
         self._work = Workload(decoder, store, running_bytes)
-        self._threads = torch.get_num_threads()
+        self._threads = decoder.torch_threads
         self._wake = threading.Condition()
         self._incoming: list[Request] = []
         self._calls: deque[Callable[[], None]] = deque()

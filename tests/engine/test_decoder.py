@@ -12,7 +12,8 @@ import torch
 from models_bench import MISSION, random_model
 
 from bot.engine import EngineError, Message, Prompt
-from bot.engine.decoder import Chunk, Decoder, open_decoder
+from bot.engine.decoder import Chunk, Decoder
+from bot.engine.decoders import open_decoder
 from bot.engine.encoding import Encoder
 from bot.engine.token_tree import TokenTree
 

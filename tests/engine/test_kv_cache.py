@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models_bench import write_directory
 
-from bot.engine.decoder import Chunk, Decoder, open_decoder
+from bot.engine.decoder import Chunk, Decoder
+from bot.engine.decoders import open_decoder
 from bot.engine.kv_cache import KVCache
 from bot.engine.shape import Shape
 

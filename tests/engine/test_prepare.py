@@ -17,7 +17,8 @@ import torch
 from models_bench import random_model
 
 from bot.engine import EngineError
-from bot.engine.decoder import Chunk, Decoder, open_decoder
+from bot.engine.decoder import Chunk, Decoder
+from bot.engine.decoders import open_decoder
 from bot.engine.prepare import open_prepared, prepare, prepared_file
 
 ROOT = Path(__file__).parents[2]

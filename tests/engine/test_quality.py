@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from models_bench import TEXT, Predictions, predict
 
-from bot.engine.decoder import open_decoder
+from bot.engine.decoders import open_decoder
 from bot.engine.encoding import Encoder
 
 SHORT = 200  # tokens that are also read one by one

@@ -1,0 +1,39 @@
+"""The decoder's passes as machine code, made by numba: for int8 and int4 on x86-64 with AVX2.
+
+    vectors   what Python cannot say: addresses, products of integers, atomics
+    columns   what the kernels are handed
+    kernels   one step of a layer each: rounding, normalising, turning, attending
+    products  projections
+    layers    the steps in their order, as every thread of a team takes them
+    team      the threads
+    keeping   machine code kept beside this package, so that only `prepare` compiles
+    decoder   the same methods as `bot.engine.decoder.Decoder`
+
+Only `suits` is here, so that numba is read where it is used and not before.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+
+from bot.engine.processor import fast_dot_product, has_avx2
+from bot.engine.shape import Shape
+
+PRECISIONS = ("int8", "int4")
+GROUP = 32  # inputs that share a scale in int4; all sizes of inputs must be multiples
+_OUTPUTS = 4  # outputs multiplied at once
+
+
+def runs_here() -> bool:
+    """Whether this processor runs these kernels, and none that torch has are faster (VNNI)."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return x86 and has_avx2() and not fast_dot_product() and importlib.util.find_spec("numba") is not None
+
+
+def suits(shape: Shape, precision: str) -> bool:
+    """Whether a model's passes are compiled here; the others run on torch's kernels."""
+    inputs = (shape.hidden, shape.mlp, shape.heads * shape.head_dim)
+    fits = all(size % GROUP == 0 for size in inputs) and shape.vocabulary % _OUTPUTS == 0
+    even = shape.head_dim % 2 == 0 and shape.kv_heads * shape.head_dim % _OUTPUTS == 0
+    return precision in PRECISIONS and fits and even and runs_here()

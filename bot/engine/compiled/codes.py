@@ -1,0 +1,29 @@
+"""int4 weights as the compiled kernels read them: a bfloat16 scale for each group, codes -8..7 in nibbles."""
+
+from __future__ import annotations
+
+import torch
+
+from bot.engine.compiled import GROUP
+from bot.engine.int4 import quantise_groups
+from bot.engine.linear import Linear, Tensors
+
+_AT_ONCE = 1 << 18  # weights quantised at once: what stays in the processor's cache
+
+
+class Nibbles:
+    """See Kind. A group's 16 bytes hold its first half in the low nibbles and its second in the high ones."""
+
+    mapped = True
+
+    def encode(self, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+        codes, scales = [], []
+        for part in torch.split(weight, max(1, _AT_ONCE // weight.shape[1])):
+            code, scale, _ = quantise_groups(part.float(), symmetric=True)
+            halves = code.view(len(code), -1, 2, GROUP // 2)
+            codes.append((halves[:, :, 0] | halves[:, :, 1] << 4).flatten(1))
+            scales.append(scale.bfloat16())
+        return {"nibbles": torch.cat(codes), "scales": torch.cat(scales)}
+
+    def build(self, tensors: Tensors, bias: torch.Tensor | None) -> Linear:
+        raise NotImplementedError("the compiled decoder multiplies by these itself")

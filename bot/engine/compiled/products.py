@@ -1,0 +1,220 @@
+"""Projections, y = x W^T + b, of rounded rows: int8 with a scale an output, int4 with a scale a group."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from bot.engine.compiled import GROUP, vectors
+from bot.engine.compiled.columns import (
+    ADD,
+    BIAS,
+    BITS,
+    BLOCK,
+    CODES,
+    COLUMNS,
+    FAST,
+    INPUTS,
+    OUTPUTS,
+    SCALES,
+    Floats,
+    Numbers,
+)
+from bot.engine.compiled.kernels import floats, share
+from bot.engine.compiled.vectors import COARSE, WEIGHT, pointer, unbits
+
+_WIDEN = 12  # rows from which 4-bit weights are widened once, not for each four rows
+_PART, _COARSE_PART = 1024, 2048  # inputs multiplied at once
+_int8_row, _int4_row = vectors.int_row(4), vectors.nibble_row(4)
+_int8_tile, _int16_tile = vectors.int_tile(8), vectors.int_tile(16)
+
+
+@njit(fastmath=FAST)
+def widened(codes: int, scales: int, inputs: int, outputs: int, into: int, sizes: Floats) -> None:
+    """Some outputs' 4-bit weights as 13-bit integers, and what one of them stands for."""
+    groups = inputs // GROUP
+    for output in range(outputs):
+        halves = carray(pointer(codes + output * inputs // 2), (groups, GROUP // 2), np.uint8)
+        factors = carray(pointer(scales + output * groups * 2), (groups,), np.uint16)
+        target = carray(pointer(into + 2 * output * inputs), (groups, 2, GROUP // 2), np.int16)
+        largest = np.float32(1e-30)
+        for group in range(groups):
+            largest = max(largest, abs(unbits(np.int32(factors[group]) << np.int32(16))))
+        sizes[output] = largest * np.float32(8.0 / WEIGHT)
+        for group in range(groups):
+            factor = unbits(np.int32(factors[group]) << np.int32(16)) / sizes[output]
+            for i in range(GROUP // 2):
+                low, high = np.int32(halves[group, i] & 15) - 8, np.int32(halves[group, i] >> 4) - 8
+                target[group, 0, i] = np.int16(np.int32(np.floor(np.float32(low) * factor + np.float32(0.5))))
+                target[group, 1, i] = np.int16(
+                    np.int32(np.floor(np.float32(high) * factor + np.float32(0.5)))
+                )
+
+
+@njit(fastmath=FAST)
+def project_some(
+    table: Numbers, at: int, x: int, size: float, target: Floats, add: int, start: int, end: int
+) -> None:
+    """The outputs from `start` to `end` for a single row: x W^T + b."""
+    codes, scales, bias = table[at + CODES], table[at + SCALES], table[at + BIAS]
+    outputs, inputs = table[at + OUTPUTS], table[at + INPUTS]
+    eight = table[at + BITS] == 8
+    pitch = inputs if eight else inputs // 2
+    scale_pitch = inputs // GROUP * 2
+    factors, offsets = floats(scales, outputs if eight else 0), floats(bias, outputs if bias else 0)
+    for output in range(start, end, 4):
+        place, scale = codes + output * pitch, scales + output * scale_pitch
+        if eight:
+            a, b, c, d = _int8_row(place, pitch, x, inputs)
+            a, b = a * factors[output], b * factors[output + 1]
+            c, d = c * factors[output + 2], d * factors[output + 3]
+        else:
+            a, b, c, d = _int4_row(place, pitch, scale, scale_pitch, x, inputs)
+        a, b, c, d = a * size, b * size, c * size, d * size
+        if bias:
+            a, b = a + offsets[output], b + offsets[output + 1]
+            c, d = c + offsets[output + 2], d + offsets[output + 3]
+        if add:
+            a, b = a + target[output], b + target[output + 1]
+            c, d = c + target[output + 2], d + target[output + 3]
+        target[output], target[output + 1], target[output + 2], target[output + 3] = a, b, c, d
+
+
+@njit(fastmath=FAST)
+def project_row(
+    table: Numbers, at: int, x: int, size: float, into: int, add: int, thread: int, threads: int
+) -> None:
+    """`project` for a single row: reading the weights from memory takes all the time."""
+    outputs = table[at + OUTPUTS]
+    start, end = share(outputs, thread, threads, BLOCK)
+    project_some(table, at, x, size, floats(into, outputs), add, start, end)
+
+
+@njit(fastmath=FAST)
+def project(
+    table: Numbers,
+    at: int,
+    x: int,
+    sizes: int,
+    rows: int,
+    into: int,
+    add: int,
+    wide: int,
+    thread: int,
+    threads: int,
+) -> None:
+    """This thread's outputs of a projection for all rows, written or added to `into` [rows, outputs].
+
+    wide: room for BLOCK outputs' weights in 16 bits. `x`, `sizes` and `into` have room for a multiple of
+    COLUMNS rows. Inputs are taken in parts, so that what is multiplied stays in the first cache.
+    """
+    codes, scales, bias = table[at + CODES], table[at + SCALES], table[at + BIAS]
+    outputs, inputs = table[at + OUTPUTS], table[at + INPUTS]
+    eight = table[at + BITS] == 8
+    pitch = inputs if eight else inputs // 2
+    scale_pitch = inputs // GROUP * 2
+    widen = not eight and rows >= _WIDEN
+    start, end = share(outputs, thread, threads, BLOCK)
+    factors = np.ones(BLOCK, np.float32)
+    for block in range(start, end, BLOCK):
+        until = min(block + BLOCK, end)
+        factor = scales + 4 * block if eight else np.int64(factors.ctypes.data)
+        if widen:
+            widened(codes + block * pitch, scales + block * scale_pitch, inputs, until - block, wide, factors)
+        more = add
+        tiled = rows - 1 if rows % COLUMNS == 1 else rows
+        for first in range(0, inputs, _PART):
+            part = min(_PART, inputs - first)
+            for row in range(0, tiled, COLUMNS):
+                given, size, result = (
+                    x + 2 * (row * inputs + first),
+                    sizes + 4 * row,
+                    into + 4 * row * outputs,
+                )
+                for output in range(block, until, 2):
+                    place = output - block
+                    to, times = result + 4 * output, factor + 4 * place
+                    if eight:
+                        weights = codes + output * pitch + first
+                        _int8_tile(
+                            weights, pitch, given, 2 * inputs, part, times, size, to, 4 * outputs, more
+                        )
+                    elif widen:
+                        weights = wide + 2 * (place * inputs + first)
+                        _int16_tile(
+                            weights, 2 * inputs, given, 2 * inputs, part, times, size, to, 4 * outputs, more
+                        )
+                    else:
+                        weights = codes + output * pitch + first // 2
+                        scale = scales + output * scale_pitch + first // GROUP * 2
+                        vectors.nibble_tile(
+                            weights,
+                            pitch,
+                            scale,
+                            scale_pitch,
+                            given,
+                            2 * inputs,
+                            part,
+                            times,
+                            size,
+                            to,
+                            4 * outputs,
+                            more,
+                        )
+            more = ADD
+        if tiled < rows:  # one row more: a tile for it would cost as much as for four
+            last = rows - 1
+            one, target = floats(sizes + 4 * last, 1)[0], floats(into + 4 * last * outputs, outputs)
+            project_some(table, at, x + 2 * last * inputs, one, target, add, block, until)
+            rows_with_bias = rows - 1
+        else:
+            rows_with_bias = rows
+        if bias:
+            offsets = floats(bias, outputs)
+            for row in range(rows_with_bias):
+                target = floats(into + 4 * row * outputs, outputs)
+                for output in range(block, until):
+                    target[output] += offsets[output]
+
+
+@njit(fastmath=FAST)
+def project_coarsely(
+    table: Numbers, at: int, x: int, sizes: int, rows: int, into: int, add: int, thread: int, threads: int
+) -> None:
+    """`project` for 8-bit weights and rows that are coarsely rounded."""
+    codes, scales, bias = table[at + CODES], table[at + SCALES], table[at + BIAS]
+    outputs, inputs = table[at + OUTPUTS], table[at + INPUTS]
+    start, end = share(outputs, thread, threads, BLOCK)
+    less, none = np.zeros(BLOCK, np.float32), np.zeros(BLOCK, np.float32)
+    offsets = floats(bias, outputs if bias else 0)
+    for block in range(start, end, BLOCK):
+        until = min(block + BLOCK, end)
+        for output in range(block, until):
+            less[output - block] = np.float32(COARSE + 1) * vectors.weight_sum(
+                codes + output * inputs, inputs
+            )
+        more, correction = add, np.int64(less.ctypes.data)
+        for first in range(0, inputs, _COARSE_PART):
+            part = min(_COARSE_PART, inputs - first)
+            for row in range(0, rows, COLUMNS):
+                given, result = x + row * inputs + first, into + 4 * row * outputs
+                for output in range(block, until, 2):
+                    vectors.coarse_tile(
+                        codes + output * inputs + first,
+                        inputs,
+                        given,
+                        inputs,
+                        part,
+                        correction + 4 * (output - block),
+                        scales + 4 * output,
+                        sizes + 4 * row,
+                        result + 4 * output,
+                        4 * outputs,
+                        more,
+                    )
+            more, correction = ADD, np.int64(none.ctypes.data)
+        if bias:
+            for row in range(rows):
+                target = floats(into + 4 * row * outputs, outputs)
+                for output in range(block, until):
+                    target[output] += offsets[output]

@@ -1,0 +1,84 @@
+"""Threads that run one compiled pass side by side."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from bot.engine.compiled import columns as c
+from bot.engine.compiled import keeping, layers
+from bot.engine.compiled.columns import Numbers
+
+
+class Team:
+    """`threads` threads, the caller's among them. One job at a time; `job` says what it is (kernels.JOB)."""
+
+    def __init__(self, threads: int, epsilon: float) -> None:
+        self.threads = threads
+        self._job = np.zeros(c.JOB, np.int64)
+        keeping.use()
+        self._epsilon = np.float32(epsilon)
+        self._shared = np.zeros(c.TEAM, np.int64)
+        self._listening, self._signalling = os.pipe()
+        others = []
+        for number in range(1, threads):
+            arguments = (
+                self._shared,
+                number,
+                threads,
+                self._job,
+                self._listening,
+                self._signalling,
+                self._epsilon,
+            )
+            others.append(
+                threading.Thread(target=_serve, args=arguments, name=f"kernel-{number}", daemon=True)
+            )
+            others[-1].start()
+        pipe = (self._listening, self._signalling)
+        weakref.finalize(self, _dismiss, others, self._job, *pipe)
+
+    def set(self, columns: Mapping[int, int]) -> None:
+        """Write some columns of the job."""
+        for column, value in columns.items():
+            self._job[column] = value
+
+    def run(self, columns: Mapping[int, int], rows: int, width: int) -> None:
+        """Do a job on `rows` rows of up to `width` activations; the caller's thread does its share.
+
+        It does not hold the interpreter's lock meanwhile.
+        """
+        rounded = torch.empty(padded(rows), width, dtype=torch.int16)
+        sizes = torch.empty(padded(rows))
+        room = {c.ROWS: rows, c.ROUNDED: rounded.data_ptr(), c.SIZES: sizes.data_ptr()}
+        self.set({**columns, **room})
+        shared = self._shared.ctypes.data
+        layers.work(0, self.threads, shared, self._job, self._listening, self._signalling, self._epsilon)
+
+
+def padded(rows: int) -> int:
+    """`rows`, and room for as many as the kernels multiply at once."""
+    return rows if rows == 1 else -(-rows // c.COLUMNS) * c.COLUMNS
+
+
+def _serve(
+    shared: Numbers, number: int, threads: int, job: Numbers, listening: int, signalling: int, epsilon: Any
+) -> None:
+    """One thread's life; it holds what it reads."""
+    layers.work(number, threads, shared.ctypes.data, job, listening, signalling, epsilon)
+
+
+def _dismiss(others: list[threading.Thread], job: Numbers, listening: int, signalling: int) -> None:
+    """Let the other threads return."""
+    job[c.KIND] = c.STOP
+    os.write(signalling, bytes(len(others)))
+    for thread in others:
+        thread.join(1.0)
+    os.close(signalling)
+    os.close(listening)
