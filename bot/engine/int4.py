@@ -12,7 +12,7 @@ import hashlib
 import torch
 
 from bot.engine.int8 import Int8
-from bot.engine.linear import Linear, Tensors
+from bot.engine.linear import Kind, Linear, Tensors
 from bot.engine.processor import fast_dynamic_int4
 
 GROUP = 32
@@ -31,6 +31,10 @@ class Int4:
 
     def __init__(self) -> None:
         self._int8 = Int8()
+
+    @property
+    def of_head(self) -> Kind:
+        return self
 
     def encode(self, weight: torch.Tensor) -> dict[str, torch.Tensor]:
         outputs, inputs = weight.shape

@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch.nn import functional as F
 
-from bot.engine.linear import Linear, Tensors
+from bot.engine.linear import Kind, Linear, Tensors
 from bot.engine.processor import fast_dot_product, fast_int8
 
 _AT_ONCE = 512  # rows quantised at once: a head is large, and never all of it in float32
@@ -26,6 +26,10 @@ class Int8:
 
     def __init__(self) -> None:
         self.mapped = not fast_int8()
+
+    @property
+    def of_head(self) -> Kind:
+        return self
 
     def encode(self, weight: torch.Tensor) -> dict[str, torch.Tensor]:
         codes = torch.empty(weight.shape, dtype=torch.int8)

@@ -23,6 +23,11 @@ class Linear(Protocol):
 class Kind(Protocol):
     """How one precision keeps a weight and multiplies by it."""
 
+    @property
+    def of_head(self) -> Kind:
+        """How the head is kept, from whose rows the next token is chosen."""
+        ...
+
     mapped: bool  # whether `build` uses the tensors as they lie in a memory map, or packs a copy
 
     def encode(self, weight: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -52,6 +57,10 @@ class Dense:
 
     def __init__(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
+
+    @property
+    def of_head(self) -> Kind:
+        return self
 
     def encode(self, weight: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"weight": weight.to(self._dtype).contiguous()}

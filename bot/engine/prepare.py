@@ -68,7 +68,7 @@ def encoded(part: fused.Part, how: Kind) -> dict[str, torch.Tensor]:
     """What is kept of a part: a norm under the empty name, a projection as `how` says with its bias."""
     if not part.projects:
         return {"": part.weight}
-    kept = how.encode(part.weight)
+    kept = (how.of_head if part.name == "head" else how).encode(part.weight)
     return kept if part.bias is None else kept | {"bias": part.bias}
 
 
@@ -85,4 +85,4 @@ def _layout(shape: Shape, precision: str) -> str:
     """A name for how this processor's kernels lay the weights out, where that differs."""
     if precision != "int4":
         return ""
-    return "nibbles" if compiled.suits(shape, precision) else int4.layout()
+    return "nibbles, head in int8" if compiled.suits(shape, precision) else int4.layout()

@@ -129,7 +129,7 @@ def test_logits_of_several_rows(pair: tuple[Any, Decoder]) -> None:
     hidden = pair[1].forward([Chunk(list(range(6)), pair[1].new_cache())])
     for count in (1, 2, 6):
         exact, found = pair[1].logits(hidden[:count]), pair[0].logits(hidden[:count])
-        assert error(found, exact) < (0.02 if pair[0].precision == "int8" else 0.15)
+        assert error(found, exact) < 0.02  # the head is in int8 either way
         assert torch.equal(found.argmax(1), exact.argmax(1))
 
 

@@ -6,7 +6,8 @@ import torch
 
 from bot.engine.compiled import GROUP
 from bot.engine.int4 import quantise_groups
-from bot.engine.linear import Linear, Tensors
+from bot.engine.int8 import Int8
+from bot.engine.linear import Kind, Linear, Tensors
 
 _AT_ONCE = 1 << 18  # weights quantised at once: what stays in the processor's cache
 
@@ -15,6 +16,11 @@ class Nibbles:
     """See Kind. A group's 16 bytes hold its first half in the low nibbles and its second in the high ones."""
 
     mapped = True
+
+    @property
+    def of_head(self) -> Kind:
+        """int8: in int4 the likeliest tokens would have to be computed again from the original weights."""
+        return Int8()
 
     def encode(self, weight: torch.Tensor) -> dict[str, torch.Tensor]:
         codes, scales = [], []

@@ -43,7 +43,7 @@ class CompiledDecoder(Decoder):
         threads: int,
     ) -> None:
         self._team = Team(threads, shape.epsilon)
-        head = Head(embedding, rows, Vocabulary(self._team, parts["head"]), coarse=precision == "int4")
+        head = Head(embedding, rows, Vocabulary(self._team, parts["head"]), coarse=False)
         super().__init__(shape, precision, [], parts["norm"][""], head)
         self.threads, self.torch_threads = threads, 1  # torch's own workers would spin where these compute
         self._parts = parts  # the tables have only their addresses
