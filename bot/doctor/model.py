@@ -18,7 +18,7 @@ from bot.engine import EngineError
 from bot.models import ModelError, check_model, find_model
 from config.settings import LOOPBACK, Settings
 
-BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.63}  # a weight, scales included
+BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.69}  # a weight, scales included
 OVERHEAD_MB = 520  # Python, torch, the database and the sockets
 
 

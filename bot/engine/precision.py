@@ -51,7 +51,7 @@ def choices() -> dict[str, str]:
     """What each precision runs on here, for `doctor`."""
     int8 = "8-bit activations in two parts, packed (fbgemm)" if fast_int8() else "weight-only kernel"
     if compiled.runs_here():
-        int8 = "16-bit activations, compiled (numba)"
+        int8 = "compiled by numba, 16-bit activations"
         int4 = int8
     elif fast_dynamic_int4():
         int4 = "8-bit activations, packed (KleidiAI)"
