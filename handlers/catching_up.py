@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 DAY = 86_400.0
 MOST_CHANNELS, MOST_THREADS = 60, 60  # read after a gap, the ones in use last
 MOST_UNHEARD = 20  # read after a gap in turn: conversations from which nothing ever arrived
-KINDS = "public_channel,private_channel,mpim,im"
+KINDS = ("public_channel", "private_channel", "mpim", "im")
 NEWEST, ROTATING = 2, 2  # conversations that a sample reads: the newest, and some of the others in turn
 SETTLED = 5.0  # seconds after which a message should have been told
 _PAGE, _PAGES = 100, 10
@@ -100,7 +100,7 @@ class CatchingUp:
         try:
             for _ in range(_PAGES):
                 page = await self._slack.client.users_conversations(
-                    types=KINDS, exclude_archived=True, limit=200, cursor=cursor
+                    types=",".join(KINDS), exclude_archived=True, limit=200, cursor=cursor
                 )
                 found += [Place(channel["id"]) for channel in page["channels"]]
                 cursor = (page.get("response_metadata") or {}).get("next_cursor")
