@@ -1,6 +1,7 @@
 """The decoder's passes as machine code, made by numba: for int8 and int4 on x86-64 with AVX2.
 
-    vectors   what Python cannot say: addresses, products of integers, atomics
+    vectors   what Python cannot say: addresses, vectors, atomics
+    tiles     products of integers
     columns   what the kernels are handed
     kernels   one step of a layer each: rounding, normalising, turning, attending
     products  projections

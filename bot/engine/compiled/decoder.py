@@ -120,7 +120,7 @@ class CompiledDecoder(Decoder):
     def _row_table(
         self, chunks: Sequence[Chunk], masks: Sequence[torch.Tensor | None], rotations: torch.Tensor
     ) -> tuple[NDArray[np.int64], int]:
-        """What the kernels must know of each token (kernels.ROW), and the most tokens that one sees."""
+        """What the kernels must know of each token (columns.ROW), and the most tokens that one sees."""
         table = np.empty((len(rotations), c.ROW), np.int64)
         table[:, c.ROTATION] = rotations.data_ptr() + np.arange(len(rotations)) * rotations[0].nbytes
         at = longest = 0

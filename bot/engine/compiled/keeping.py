@@ -14,7 +14,7 @@ from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
-from bot.engine.compiled import columns, kernels, layers, products, vectors
+from bot.engine.compiled import columns, kernels, layers, products, tiles, vectors
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,9 @@ class _Place(_CacheLocator):
         return str(_PLACE)
 
     def get_source_stamp(self) -> str:
-        sources = (Path(str(module.__file__)) for module in (columns, vectors, kernels, products, layers))
+        sources = (
+            Path(str(module.__file__)) for module in (columns, vectors, tiles, kernels, products, layers)
+        )
         return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
     def get_disambiguator(self) -> str:

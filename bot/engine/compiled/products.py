@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from bot.engine.compiled import GROUP, vectors
+from bot.engine.compiled import GROUP, tiles
 from bot.engine.compiled.columns import (
     ADD,
     BIAS,
@@ -25,8 +25,8 @@ from bot.engine.compiled.vectors import COARSE, WEIGHT, pointer, unbits
 
 _WIDEN = 12  # rows from which 4-bit weights are widened once, not for each four rows
 _PART, _COARSE_PART = 1024, 2048  # inputs multiplied at once
-_int8_row, _int4_row = vectors.int_row(4), vectors.nibble_row(4)
-_int8_tile, _int16_tile = vectors.int_tile(8), vectors.int_tile(16)
+_int8_row, _int4_row = tiles.int_row(4), tiles.nibble_row(4)
+_int8_tile, _int16_tile = tiles.int_tile(8), tiles.int_tile(16)
 
 
 @njit(fastmath=FAST)
@@ -147,7 +147,7 @@ def project(
                     else:
                         weights = codes + output * pitch + first // 2
                         scale = scales + output * scale_pitch + first // GROUP * 2
-                        vectors.nibble_tile(
+                        tiles.nibble_tile(
                             weights,
                             pitch,
                             scale,
@@ -190,16 +190,14 @@ def project_coarsely(
     for block in range(start, end, BLOCK):
         until = min(block + BLOCK, end)
         for output in range(block, until):
-            less[output - block] = np.float32(COARSE + 1) * vectors.weight_sum(
-                codes + output * inputs, inputs
-            )
+            less[output - block] = np.float32(COARSE + 1) * tiles.weight_sum(codes + output * inputs, inputs)
         more, correction = add, np.int64(less.ctypes.data)
         for first in range(0, inputs, _COARSE_PART):
             part = min(_COARSE_PART, inputs - first)
             for row in range(0, rows, COLUMNS):
                 given, result = x + row * inputs + first, into + 4 * row * outputs
                 for output in range(block, until, 2):
-                    vectors.coarse_tile(
+                    tiles.coarse_tile(
                         codes + output * inputs + first,
                         inputs,
                         given,

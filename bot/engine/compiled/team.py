@@ -17,7 +17,7 @@ from bot.engine.compiled.columns import Numbers
 
 
 class Team:
-    """`threads` threads, the caller's among them. One job at a time; `job` says what it is (kernels.JOB)."""
+    """`threads` threads, the caller's among them. One job at a time; `job` says what it is (columns.JOB)."""
 
     def __init__(self, threads: int, epsilon: float) -> None:
         self.threads = threads

@@ -1,0 +1,324 @@
+"""Products of rounded activations with 8-, 16- and 4-bit weights: a row at once, or tiles of two by four.
+
+Each makes an intrinsic of numba; addresses are int64, strides are in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from bot.engine.compiled import GROUP
+from bot.engine.compiled.vectors import (
+    F32,
+    I8,
+    I16,
+    I32,
+    I64,
+    Builder,
+    Value,
+    bfloat,
+    count,
+    function,
+    load,
+    offsets_of,
+    products,
+    same,
+    to_floats,
+    total,
+    vector_of,
+)
+
+_FLUSH = 256  # inputs whose products of an activation and a widened weight fit a lane's 32 bits
+
+
+def int_row(rows: int) -> Callable[..., Any]:
+    """(weights, their stride in bytes, activations, inputs) -> sums, a tuple of `rows`.
+
+    Rows of 8-bit weights by one of 16-bit activations. Inputs: a multiple of 16, up to 16,384.
+    """
+
+    @intrinsic
+    def multiply(context: Any, weight: Any, pitch: Any, x: Any, inputs: Any) -> Any:
+        signature = types.UniTuple(types.float32, rows)(weight, pitch, x, inputs)
+
+        def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
+            weight, pitch, x, inputs = arguments
+            lines = offsets_of(builder, weight, pitch, rows)
+            sums = _int_sums(builder, lines, [x], ir.Constant(I64, 0), inputs, 8)
+            return context.make_tuple(
+                builder, signature.return_type, [total(builder, to_floats(builder, s)) for s in sums]
+            )
+
+        return signature, generate
+
+    return multiply  # type: ignore[no-any-return]
+
+
+def _int_sums(
+    builder: Builder, lines: list[Value], others: list[Value], start: Value, end: Value, size: int
+) -> list[Value]:
+    """Eight partial sums in 32 bits for each of the rows of `others` with each of `lines`."""
+    zeros = [ir.Constant(vector_of(I32, 8), [0] * 8)] * (len(lines) * len(others))
+    at, sums, end_turn = count(builder, start, end, 16, zeros)
+    twice = builder.shl(at, ir.Constant(I64, 1))
+    place, kind = (at, I8) if size == 8 else (twice, I16)
+    read = [load(builder, builder.add(line, place), vector_of(kind, 16)) for line in lines]
+    wide = [builder.sext(each, vector_of(I16, 16)) if size == 8 else each for each in read]
+    results: list[Value] = []
+    for other in others:
+        given = load(builder, builder.add(other, twice), vector_of(I16, 16))
+        results += [
+            builder.add(sums[len(results) + at], products(builder, each, given))
+            for at, each in enumerate(wide)
+        ]
+    end_turn(results)
+    return results
+
+
+def _write_tile(
+    builder: Builder,
+    sums: list[Value],
+    factors: Value,
+    sizes: Value,
+    into: Value,
+    step: Value,
+    add: Value,
+    less: Value | None = None,
+) -> None:
+    """Write eight sums, two outputs of four rows, times the outputs' factors and the rows' sizes."""
+    kind = vector_of(F32, 8)
+    pairwise = function(builder, "llvm.x86.avx.hadd.ps.256", kind, kind, kind)
+    while len(sums) > 2:
+        sums = [builder.call(pairwise, sums[at : at + 2]) for at in range(0, len(sums), 2)]
+    order = [ir.Constant(vector_of(I32, 8), [*range(at, at + 4), *range(at + 8, at + 12)]) for at in (0, 4)]
+    low, high = (builder.shuffle_vector(*sums, each) for each in order)
+    found = builder.fadd(low, high)
+    two, four = load(builder, factors, vector_of(F32, 2)), load(builder, sizes, vector_of(F32, 4))
+    twos = builder.shuffle_vector(two, two, ir.Constant(vector_of(I32, 8), [0, 1] * 4))
+    fours = builder.shuffle_vector(four, four, ir.Constant(vector_of(I32, 8), [0, 0, 1, 1, 2, 2, 3, 3]))
+    if less is not None:
+        two = load(builder, less, vector_of(F32, 2))
+        found = builder.fsub(
+            found, builder.shuffle_vector(two, two, ir.Constant(vector_of(I32, 8), [0, 1] * 4))
+        )
+    found = builder.fmul(builder.fmul(found, twos), fours)
+    for row in range(4):
+        value = builder.shuffle_vector(found, found, ir.Constant(vector_of(I32, 2), [2 * row, 2 * row + 1]))
+        address = builder.inttoptr(
+            builder.add(into, builder.mul(step, ir.Constant(I64, row))), ir.PointerType(vector_of(F32, 2))
+        )
+        before = builder.load(address, align=1)
+        value = builder.select(add, builder.fadd(value, before), value)
+        builder.store(value, address, align=1)
+
+
+def _coarse_sums(builder: Builder, lines: list[Value], others: list[Value], end: Value) -> list[Value]:
+    """As `_int_sums` for 8-bit activations without sign. Neighbours are added in 16 bits and may saturate."""
+    zeros = [ir.Constant(vector_of(I32, 8), [0] * 8)] * (len(lines) * len(others))
+    at, sums, end_turn = count(builder, ir.Constant(I64, 0), end, 32, zeros)
+    bytes_, words = vector_of(I8, 32), vector_of(I16, 16)
+    neighbours = function(builder, "llvm.x86.avx2.pmadd.ub.sw", words, bytes_, bytes_)
+    ones = ir.Constant(words, [1] * 16)
+    read = [load(builder, builder.add(line, at), bytes_) for line in lines]
+    results: list[Value] = []
+    for other in others:
+        given = load(builder, builder.add(other, at), bytes_)
+        for each in read:
+            added = products(builder, builder.call(neighbours, (given, each)), ones)
+            results.append(builder.add(sums[len(results)], added))
+    end_turn(results)
+    return results
+
+
+@intrinsic
+def coarse_tile(
+    context: Any,
+    weight: Any,
+    pitch: Any,
+    x: Any,
+    step: Any,
+    inputs: Any,
+    less: Any,
+    factors: Any,
+    sizes: Any,
+    into: Any,
+    to: Any,
+    add: Any,
+) -> Any:
+    """As `int_tile`, for 8-bit weights and activations without sign; `less` is subtracted from each sum.
+
+    less: address of two float32. Inputs: a multiple of 32.
+    """
+    signature = types.void(weight, pitch, x, step, inputs, less, factors, sizes, into, to, add)
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
+        weight, pitch, x, step, inputs, less, factors, sizes, into, to, add = arguments
+        lines, others = offsets_of(builder, weight, pitch, 2), offsets_of(builder, x, step, 4)
+        sums = [to_floats(builder, each) for each in _coarse_sums(builder, lines, others, inputs)]
+        adds = builder.icmp_signed("!=", add, ir.Constant(I64, 0))
+        _write_tile(builder, sums, factors, sizes, into, to, adds, less)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def weight_sum(context: Any, weight: Any, inputs: Any) -> Any:
+    """The sum of a row of 8-bit weights, a multiple of 32 of them."""
+    signature = types.float32(weight, inputs)
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
+        weight, inputs = arguments
+        zeros = [ir.Constant(vector_of(I32, 8), [0] * 8)]
+        at, sums, end_turn = count(builder, ir.Constant(I64, 0), inputs, 16, zeros)
+        wide = builder.sext(load(builder, builder.add(weight, at), vector_of(I8, 16)), vector_of(I16, 16))
+        results = [builder.add(sums[0], products(builder, wide, ir.Constant(vector_of(I16, 16), [1] * 16)))]
+        end_turn(results)
+        return total(builder, to_floats(builder, results[0]))
+
+    return signature, generate
+
+
+def int_tile(size: int) -> Callable[..., Any]:
+    """(weights, their stride, activations, their stride, inputs, factors, sizes, into, its stride, add)
+
+    Two rows of 8- or 16-bit weights by four of 16-bit activations, a multiple of 16 and for 16 bits
+    at most 1,280. `into` is four rows of float32; where `add` is not 0, they are added to. Strides in bytes.
+    """
+
+    @intrinsic
+    def tile(
+        context: Any,
+        weight: Any,
+        pitch: Any,
+        x: Any,
+        step: Any,
+        inputs: Any,
+        factors: Any,
+        sizes: Any,
+        into: Any,
+        to: Any,
+        add: Any,
+    ) -> Any:
+        signature = types.void(weight, pitch, x, step, inputs, factors, sizes, into, to, add)
+
+        def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
+            weight, pitch, x, step, inputs, factors, sizes, into, to, add = arguments
+            lines, others = offsets_of(builder, weight, pitch, 2), offsets_of(builder, x, step, 4)
+            if size == 8:
+                sums = [
+                    to_floats(builder, s)
+                    for s in _int_sums(builder, lines, others, ir.Constant(I64, 0), inputs, size)
+                ]
+            else:
+                nothing = [ir.Constant(vector_of(F32, 8), [0.0] * 8)] * 8
+                start, totals, end_part = count(builder, ir.Constant(I64, 0), inputs, _FLUSH, nothing)
+                until = builder.add(start, ir.Constant(I64, _FLUSH))
+                until = builder.select(builder.icmp_signed("<", until, inputs), until, inputs)
+                parts = _int_sums(builder, lines, others, start, until, size)
+                sums = [
+                    builder.fadd(t, to_floats(builder, part)) for t, part in zip(totals, parts, strict=True)
+                ]
+                end_part(sums)
+            adds = builder.icmp_signed("!=", add, ir.Constant(I64, 0))
+            _write_tile(builder, sums, factors, sizes, into, to, adds)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile  # type: ignore[no-any-return]
+
+
+def _nibble_sums(
+    builder: Builder, codes: list[Value], scales: list[Value], others: list[Value], inputs: Value
+) -> list[Value]:
+    """Eight partial sums of (code - 8) * scale * x for each of `others` with each row of codes."""
+    rows = len(codes)
+    nothing = [ir.Constant(vector_of(F32, 8), [0.0] * 8)] * (rows * len(others))
+    at, totals, end_turn = count(builder, ir.Constant(I64, 0), inputs, GROUP, nothing)
+    half, sixteenth, twice = (
+        builder.lshr(at, ir.Constant(I64, 1)),
+        builder.lshr(at, ir.Constant(I64, 4)),
+        builder.shl(at, ir.Constant(I64, 1)),
+    )
+    given = []
+    for other in others:
+        first = builder.add(other, twice)
+        given.append(
+            [
+                load(builder, builder.add(first, ir.Constant(I64, more)), vector_of(I16, 16))
+                for more in (0, 32)
+            ]
+        )
+    results: list[Value] = [None] * (rows * len(others))
+    for row in range(rows):
+        read = load(builder, builder.add(codes[row], half), vector_of(I8, 16))
+        low = builder.and_(read, ir.Constant(vector_of(I8, 16), [15] * 16))
+        high = builder.lshr(read, ir.Constant(vector_of(I8, 16), [4] * 16))
+        eight = ir.Constant(vector_of(I16, 16), [8] * 16)
+        halves = [builder.sub(builder.zext(each, vector_of(I16, 16)), eight) for each in (low, high)]
+        scale = same(builder, bfloat(builder, builder.add(scales[row], sixteenth)), 8)
+        for column, (first, second) in enumerate(given):
+            sums = builder.add(products(builder, halves[0], first), products(builder, halves[1], second))
+            place = column * rows + row
+            scaled = builder.fmul(to_floats(builder, sums), scale, flags=("contract",))
+            results[place] = builder.fadd(totals[place], scaled, flags=("contract",))
+    end_turn(results)
+    return results
+
+
+def nibble_row(rows: int) -> Callable[..., Any]:
+    """(codes, their stride, scales, their stride, activations, inputs) -> sums, a tuple of `rows`.
+
+    As `int_row`, for 4-bit codes in groups with a bfloat16 scale each. A group's 16 bytes hold its first
+    half in the low nibbles. Strides in bytes.
+    """
+
+    @intrinsic
+    def multiply(context: Any, codes: Any, pitch: Any, scales: Any, step: Any, x: Any, inputs: Any) -> Any:
+        signature = types.UniTuple(types.float32, rows)(codes, pitch, scales, step, x, inputs)
+
+        def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
+            codes, pitch, scales, step, x, inputs = arguments
+            lines, factors = offsets_of(builder, codes, pitch, rows), offsets_of(builder, scales, step, rows)
+            sums = _nibble_sums(builder, lines, factors, [x], inputs)
+            return context.make_tuple(builder, signature.return_type, [total(builder, each) for each in sums])
+
+        return signature, generate
+
+    return multiply  # type: ignore[no-any-return]
+
+
+@intrinsic
+def nibble_tile(
+    context: Any,
+    codes: Any,
+    pitch: Any,
+    scales: Any,
+    scale_pitch: Any,
+    x: Any,
+    step: Any,
+    inputs: Any,
+    factors: Any,
+    sizes: Any,
+    into: Any,
+    to: Any,
+    add: Any,
+) -> Any:
+    """As `int_tile`, for 4-bit codes."""
+    signature = types.void(codes, pitch, scales, scale_pitch, x, step, inputs, factors, sizes, into, to, add)
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
+        codes, pitch, scales, scale_pitch, x, step, inputs, factors, sizes, into, to, add = arguments
+        lines, scale_lines = offsets_of(builder, codes, pitch, 2), offsets_of(builder, scales, scale_pitch, 2)
+        sums = _nibble_sums(builder, lines, scale_lines, offsets_of(builder, x, step, 4), inputs)
+        adds = builder.icmp_signed("!=", add, ir.Constant(I64, 0))
+        _write_tile(builder, sums, factors, sizes, into, to, adds)
+        return context.get_dummy_value()
+
+    return signature, generate
