@@ -64,36 +64,35 @@ def exponential(x: float) -> float:
     return power * unbits((np.int32(whole) + np.int32(127)) << np.int32(23))  # type: ignore[no-any-return]
 
 
-@njit(fastmath=FAST)
-def rounded(values: Floats, at: int, sizes: Floats, row: int) -> None:
-    """Write a row as whole steps of its largest value; `sizes` has a step's size.."""
+@njit(fastmath=FAST, inline="always")
+def step_of(values: Floats, steps: int) -> tuple[float, float]:
+    """The size of a step, of which the largest value has `steps`, and how many steps 1.0 is.
+
+    A row with a number that is none, or infinite, has no size: so have all products of the row.
+    """
     largest = np.int32(0)  # compared as bits: a number that is none is larger than all
     for i in range(len(values)):
         largest = max(largest, bits(values[i]) & np.int32(0x7FFFFFFF))
     size = unbits(largest)
-    sizes[row] = size / np.float32(ACTIVATION)
-    factor = np.float32(ACTIVATION) / size if size > np.float32(1e-30) else np.float32(0.0)
-    if not size < np.float32(3e38):  # not a number, or infinite: so are all products of the row
-        sizes[row] = np.float32(np.nan)
-        factor = np.float32(0.0)
+    if not size < np.float32(3e38):
+        return np.float32(np.nan), np.float32(0.0)
+    factor = np.float32(steps) / size if size > np.float32(1e-30) else np.float32(0.0)
+    return size / np.float32(steps), factor
+
+
+@njit(fastmath=FAST)
+def rounded(values: Floats, at: int, sizes: Floats, row: int) -> None:
+    """Write a row as whole steps of its largest value; `sizes` has a step's size."""
+    sizes[row], factor = step_of(values, ACTIVATION)
     target = carray(pointer(at + 2 * row * len(values)), (len(values),), np.int16)
     for i in range(len(values)):
-        scaled = values[i] * factor
-        target[i] = np.int16(np.int32(np.floor(scaled + np.float32(0.5))))
+        target[i] = np.int16(np.int32(np.floor(values[i] * factor + np.float32(0.5))))
 
 
 @njit(fastmath=FAST)
 def coarsely_rounded(values: Floats, at: int, sizes: Floats, row: int) -> None:
     """As `rounded`, to bytes: 0 is -COARSE - 1 steps."""
-    largest = np.int32(0)
-    for i in range(len(values)):
-        largest = max(largest, bits(values[i]) & np.int32(0x7FFFFFFF))
-    size = unbits(largest)
-    sizes[row] = size / np.float32(COARSE)
-    factor = np.float32(COARSE) / size if size > np.float32(1e-30) else np.float32(0.0)
-    if not size < np.float32(3e38):
-        sizes[row] = np.float32(np.nan)
-        factor = np.float32(0.0)
+    sizes[row], factor = step_of(values, COARSE)
     target = carray(pointer(at + row * len(values)), (len(values),), np.uint8)
     for i in range(len(values)):
         target[i] = np.uint8(np.int32(np.floor(values[i] * factor + np.float32(COARSE + 1.5))))
