@@ -197,8 +197,8 @@ async def test_a_stop_lets_running_answers_finish_and_begins_none(storage: Stora
     await asyncio.sleep(0.1)
     asyncio.get_running_loop().call_later(0.2, answers.gate.set)
     started = time.monotonic()
-    await inbox.stop(grace=5)
-    assert time.monotonic() - started < 2
+    await inbox.stop(grace=60)
+    assert time.monotonic() - started < 30
     assert answers.done == ["running"]
     assert [request.key for request in await storage.unfinished()] == ["waiting"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -37,7 +36,6 @@ class Scripted:
     pause: float = 0.0
     gate: asyncio.Event | None = None
     fails: bool = False
-    began: float = 0.0  # when the last answer's first piece came
     name: str = "scripted"
     context_tokens: int = 4096
 
@@ -50,7 +48,6 @@ class Scripted:
         if self.fails:
             raise EngineError("broken on purpose")
         answer = self.answers.pop(0) if self.answers else f"You said: {prompt.messages[-1].content}"
-        self.began = time.monotonic()
         for start in range(0, len(answer), 7):
             yield answer[start : start + 7]
             await asyncio.sleep(self.pause)
