@@ -162,7 +162,7 @@ async def test_closing_fails_what_is_under_way(open_small: Open) -> None:
     tasks = [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(10)]
     await asyncio.sleep(0.2)
     await engine.close()
-    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5):
+    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30):
         assert isinstance(result, EngineError)
     with pytest.raises(EngineError, match="closed"):
         await engine.score(ask("late"), LABELS)

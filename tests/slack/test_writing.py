@@ -27,7 +27,7 @@ async def test_it_streams_from_the_first_words_at_most_a_call_a_second(
     bench.engine.answers, bench.engine.pause = ["one two three four five six seven eight nine ten " * 2], 0.2
     ts = await bench.sandbox.post("Ada", "general", f"{BOT} count")
     box = bench.sandbox
-    partial = await box.wait_for(lambda: [m for m in box.messages("general", ts)[1:] if m["text"]], 5)
+    partial = await box.wait_for(lambda: [m for m in box.messages("general", ts)[1:] if m["text"]], 30)
     assert "one" in partial[0]["text"]
     assert "ten" not in partial[0]["text"], "what the engine says first does not wait for more"
     assert "stop_reply" in actions(partial[0])
