@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,6 +27,8 @@ from bot.schema import MarkRow
 log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 8  # another process may hold SQLite's lock this long
+
+_upgrading = threading.Lock()
 
 _Opened = TypeVar("_Opened", bound="Database")
 
@@ -56,7 +59,8 @@ class Database:
         try:
             async with engine.begin() as connection:
                 await connection.run_sync(_examine)
-                await connection.run_sync(_upgrade)
+                async with _one_at_a_time():
+                    await connection.run_sync(_upgrade)
             opened = cls(engine)
             await opened.check()
         except CommandError as problem:
@@ -172,6 +176,17 @@ def _examine(connection: Connection) -> None:
     found = [row[0] for row in connection.exec_driver_sql("PRAGMA quick_check(1)").all()]
     if found != ["ok"]:
         raise StorageError(f"database disk image is malformed ({found[0]})")
+
+
+@contextlib.asynccontextmanager
+async def _one_at_a_time() -> AsyncIterator[None]:
+    """Alembic knows one upgrade a process: of two at once, each would write into the other's database."""
+    while not _upgrading.acquire(blocking=False):  # noqa: ASYNC110  an Event belongs to one loop
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        _upgrading.release()
 
 
 def _upgrade(connection: Connection) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.storage import Feedback, Request, Storage, StorageError, Thread, Turn, UserSettings
+from config.settings import ROOT
 
 DAY = 86_400.0
 
@@ -139,7 +141,31 @@ async def test_200_writers_at_once(storage: Storage) -> None:
     assert len(await storage.unfinished()) == 200
 
 
-async def test_two_processes_share_an_sqlite_file(tmp_path: Path) -> None:
+async def test_several_are_opened_at_once_each_on_its_own_file(tmp_path: Path) -> None:
+    urls = [f"sqlite+aiosqlite:///{tmp_path}/{number}.sqlite3" for number in range(6)]
+    for storage in await asyncio.gather(*map(Storage.open, urls)):
+        assert await storage.accept(Request("key", "thread", "chat", {}))
+        await storage.close()
+
+
+OPEN = """
+import asyncio, sys
+from bot.storage import Storage
+
+async def main():
+    await (await Storage.open(sys.argv[1])).close()
+
+asyncio.run(main())
+"""
+
+
+async def test_two_processes_open_a_new_sqlite_file_at_once(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/bot.sqlite3"
+    both = [await asyncio.create_subprocess_exec(sys.executable, "-c", OPEN, url, cwd=ROOT) for _ in range(2)]
+    assert [await each.wait() for each in both] == [0, 0]
+
+
+async def test_two_connections_share_an_sqlite_file(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.sqlite3"
     one, two = await asyncio.gather(Storage.open(url), Storage.open(url))
     both = [each.accept(Request(f"key {n}", "thread", "chat", {})) for n in range(40) for each in (one, two)]
