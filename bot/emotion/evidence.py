@@ -18,18 +18,20 @@ LEAST = 0.005  # weight below which a span decided nothing
 Probability = Callable[[Sequence[str]], Awaitable[list[float]]]
 
 
-async def find_evidence(text: str, probability: Probability, full: float) -> tuple[Evidence, ...]:
+async def find_evidence(text: str, probability: Probability) -> tuple[Evidence, ...]:
     """The spans of `text` that speak for its label, the strongest first; none overlap.
 
-    probability: the label's probability for each of several texts; full: for `text` itself.
+    probability: the label's probability for each of several texts.
     """
     spans = clauses(text, CLAUSES) or [(0, len(text))]
     parts = windows(text, spans[0], WINDOWS) if len(spans) == 1 else []
-    weights = await _weights(text, [*spans, *parts], probability, full)
+    full, *rests = await probability([text, *_rests(text, [*spans, *parts])])
+    weights = {span: full - rest for span, rest in zip([*spans, *parts], rests, strict=True)}
     top = max(spans, key=lambda span: weights[span])
     if len(spans) > 1 and top[1] - top[0] > SHORT:
         parts = windows(text, top, WINDOWS)
-        weights |= await _weights(text, parts, probability, full)
+        rests = await probability(_rests(text, parts))
+        weights |= {span: full - rest for span, rest in zip(parts, rests, strict=True)}
     if parts:
         tight = max(parts, key=lambda span: weights[span])
         if top == (0, len(text)) or weights[tight] >= max(SHARE * weights[top], LEAST):
@@ -52,8 +54,6 @@ def explanation(role: Role, text: str, emotion: Emotion, found: tuple[Evidence, 
     return Explanation(found, f"Judged {called} {why}.")
 
 
-async def _weights(
-    text: str, spans: Sequence[Span], probability: Probability, full: float
-) -> dict[Span, float]:
-    rests = [text[:start] + text[end:] for start, end in spans]
-    return {span: full - each for span, each in zip(spans, await probability(rests), strict=True)}
+def _rests(text: str, spans: Sequence[Span]) -> list[str]:
+    """`text` without each of the spans."""
+    return [text[:start] + text[end:] for start, end in spans]

@@ -68,13 +68,13 @@ class Emotions:
 
         async def probability(texts: Sequence[str]) -> list[float]:
             told = [each for each in texts if has_letters(normalise(each))]
-            scores = await self._scorer.score_many(chosen, told)
+            scores = await self._scorer.score_many(chosen, told, exact=True)
             found = iter(calibration.probabilities(row, forbidden)[at] for row in scores)
             # A rest that says nothing makes all labels as likely.
             nothing = 1 / (len(chosen.labels) - len(forbidden))
             return [next(found) if has_letters(normalise(each)) else nothing for each in texts]
 
-        evidence = await find_evidence(text, probability, emotion.scores[emotion.label])
+        evidence = await find_evidence(text, probability)
         return explanation(chosen, text, emotion, evidence)
 
     def line(self, emotion: Emotion, *, role: str = "emotion") -> str:

@@ -27,40 +27,41 @@ class Scorer:
         self._engine, self._by_name = engine, by_name
         self._room = asyncio.Semaphore(TOGETHER)
 
-    async def score(self, role: Role, text: str, *, waits: bool = False) -> list[float]:
+    async def score(self, role: Role, text: str, *, waits: bool = False, exact: bool = False) -> list[float]:
         """The score of each label, in their order: the mean log-probability of its spellings.
 
         The scores of a text's pieces are averaged by length. waits: take a place among at most
-        TOGETHER that are with the engine, so that a batch does not fill its queue.
+        TOGETHER that are with the engine, so that a batch does not fill its queue. exact: for comparing
+        texts that differ by little, where the engine's faster way to score would round the difference off.
         Raises PromptTooLong where not even a small piece fits, and EngineError.
         """
         pieces = [piece for piece in cut(normalise(text), PIECE) if piece.strip()] or [""]
         found = await asyncio.gather(
-            *(self._piece(role, piece, waits or len(pieces) > 1) for piece in pieces)
+            *(self._piece(role, piece, waits or len(pieces) > 1, exact) for piece in pieces)
         )
         return mean(found, [max(1, len(piece)) for piece in pieces])
 
-    async def score_many(self, role: Role, texts: Sequence[str]) -> list[list[float]]:
+    async def score_many(self, role: Role, texts: Sequence[str], *, exact: bool = False) -> list[list[float]]:
         """The scores of several texts, which share passes through the model."""
-        return await asyncio.gather(*(self.score(role, text, waits=True) for text in texts))
+        return await asyncio.gather(*(self.score(role, text, waits=True, exact=exact) for text in texts))
 
-    async def _piece(self, role: Role, piece: str, waits: bool) -> list[float]:
+    async def _piece(self, role: Role, piece: str, waits: bool, exact: bool) -> list[float]:
         try:
             if not waits:
-                return await self._ask(role, piece)
+                return await self._ask(role, piece, exact)
             async with self._room:
-                return await self._ask(role, piece)
+                return await self._ask(role, piece, exact)
         except PromptTooLong:
             if len(piece) <= SMALLEST:
                 raise
         halves = cut(piece, (len(piece) + 1) // 2)
-        found = await asyncio.gather(*(self._piece(role, half, True) for half in halves))
+        found = await asyncio.gather(*(self._piece(role, half, True, exact) for half in halves))
         return mean(found, [len(half) for half in halves])
 
-    async def _ask(self, role: Role, piece: str) -> list[float]:
+    async def _ask(self, role: Role, piece: str, exact: bool) -> list[float]:
         spelt = [(label.name,) if self._by_name else label.spellings for label in role.labels]
         spellings = [spelling for each in spelt for spelling in each]
-        scores = await self._engine.score(role.prompt(piece), spellings, relative=True)
+        scores = await self._engine.score(role.prompt(piece), spellings, relative=not exact)
         lowest = max(scores) - FLOOR
         left = iter(max(score, lowest) for score in scores)
         return [sum(next(left) for _ in each) / len(each) for each in spelt]

@@ -48,7 +48,7 @@ def test_evidence_is_what_stands_at_its_offsets(text: str) -> None:
     async def by_length(texts: Sequence[str]) -> list[float]:
         return [len(each) / (len(text) + 1) for each in texts]
 
-    found = asyncio.run(find_evidence(text, by_length, 1.0))
+    found = asyncio.run(find_evidence(text, by_length))
     assert all(each.text == text[each.start : each.end] and each.text for each in found)
     assert [each.weight for each in found] == sorted((each.weight for each in found), reverse=True)
     places = sorted((each.start, each.end) for each in found)
