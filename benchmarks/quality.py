@@ -54,13 +54,13 @@ def predict(decoder: Decoder, ids: Sequence[int], rows: int = 0, show: bool = Fa
     rows = rows or len(ids)
     for at in tqdm(range(0, len(ids) - 1, rows), unit=" passes", disable=not show, leave=False):
         some = list(ids[at : min(at + rows, len(ids) - 1)])
-        hidden = decoder.forward([Chunk(some, cache)])
+        hidden = torch.from_numpy(decoder.forward([Chunk(some, cache)]))
         for part, wanted in zip(
             hidden.split(_HEAD_ROWS),
             torch.tensor(ids[at + 1 : at + 1 + len(some)]).split(_HEAD_ROWS),
             strict=True,
         ):
-            logits = decoder.logits(part)
+            logits = torch.from_numpy(decoder.logits(part.numpy()))
             logprobs.append(logits.double().log_softmax(1).gather(1, wanted[:, None]).squeeze(1))
             best.append(logits.argmax(1))
     return Predictions(torch.cat(logprobs), torch.cat(best))

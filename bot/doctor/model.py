@@ -74,8 +74,9 @@ def server(settings: Settings) -> Finding:
 
 def local(directory: Path, settings: Settings) -> Iterator[Finding]:
     """The directory's shape, this processor's kernels, and the memory."""
-    from bot.engine.precision import choices, choose
-    from bot.engine.prepare import open_prepared
+    from bot.engine.kinds import choices
+    from bot.engine.precision import choose
+    from bot.engine.prepared import open_prepared
     from bot.engine.shape import read_shape
 
     try:

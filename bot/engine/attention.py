@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
-from bot.engine.kv_cache import KVCache
+from bot.engine.decoder import Chunk
 from bot.engine.shape import Shape
 
 # Up to so many scores of one layer, two batched products beat the blocks of the flash kernel.
 _PRODUCTS = 4_000_000
-
-
-@dataclass
-class Chunk:
-    """Some next tokens of one sequence. `cache` holds the tokens before them; `forward` appends to it.
-
-    depths, visible: for continuations that branch (a TokenTree): each token's place after the cache,
-        and which of the chunk's own tokens it sees, bool [n, n]. The caller truncates the cache then.
-    """
-
-    tokens: list[int]
-    cache: KVCache
-    depths: list[int] | None = None
-    visible: torch.Tensor | None = None
-
-    @property
-    def positions(self) -> range | list[int]:
-        """Each token's place in its sequence."""
-        start = len(self.cache)
-        if self.depths is None:
-            return range(start, start + len(self.tokens))
-        return [start + depth for depth in self.depths]
 
 
 class Attention:
@@ -65,7 +42,7 @@ class _Sequence:
         self._at, self._width = at, shape.head_dim
         start, end = len(chunk.cache), len(chunk.cache) + self._rows
         chunk.cache.reserve(end)
-        states = chunk.cache.states
+        states = torch.from_numpy(chunk.cache.states)
         self._new = states[:, :, start:end].unbind(0)
         self._keys = states[:, : shape.kv_heads, :end].unbind(0)
         self._values = states[:, shape.kv_heads :, :end].unbind(0)
@@ -108,9 +85,10 @@ class _Sequence:
 def _mask(chunk: Chunk, start: int, end: int) -> torch.Tensor:
     """float32 [rows, end]: 0 where a token sees another, -inf elsewhere."""
     rows = end - start
-    seen = chunk.visible
-    if seen is None:
+    if chunk.visible is None:
         seen = torch.ones(rows, rows, dtype=torch.bool).tril_()
+    else:
+        seen = torch.from_numpy(chunk.visible)
     mask = torch.zeros(rows, end)
     mask[:, start:].masked_fill_(~seen, float("-inf"))
     return mask

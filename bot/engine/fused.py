@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from bot.engine.shape import Shape
-from bot.engine.weights import Checkpoint
+from bot.engine.torch_tensors import as_torch
+from bot.engine.weights import Checkpoint, head_name
 
-EMBEDDING = "model.embed_tokens.weight"
 _PARTS = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "out": ("self_attn.o_proj",),
@@ -43,18 +43,13 @@ class Part:
         return self.weight.dim() == 2
 
 
-def head_name(checkpoint: Checkpoint, shape: Shape) -> str:
-    """The checkpoint's tensor that makes logits."""
-    return EMBEDDING if shape.tied or "lm_head.weight" not in checkpoint else "lm_head.weight"
-
-
 def parts(checkpoint: Checkpoint, shape: Shape) -> Iterator[Part]:
     """Everything but the embedding, one at a time. The checkpoint's memory map is let go in between."""
     for number in range(shape.layers):
         at, layer = f"model.layers.{number}.", f"layers.{number}."
         for name, source in _NORMS.items():
             if f"{at}{source}.weight" in checkpoint:
-                weight = checkpoint.get(f"{at}{source}.weight").float()
+                weight = as_torch(checkpoint.get(f"{at}{source}.weight")).float()
                 if name in ("query_norm", "key_norm"):
                     weight = _interleave(weight, shape.head_dim)
                 yield Part(layer + name, weight)
@@ -69,13 +64,13 @@ def parts(checkpoint: Checkpoint, shape: Shape) -> Iterator[Part]:
             bias = torch.cat(biases)
             yield Part(layer + name, torch.cat(weights), bias if bool(bias.any()) else None)
         checkpoint.release()
-    yield Part("norm", checkpoint.get("model.norm.weight").float())
-    yield Part("head", checkpoint.get(head_name(checkpoint, shape)))
+    yield Part("norm", as_torch(checkpoint.get("model.norm.weight")).float())
+    yield Part("head", as_torch(checkpoint.get(head_name(checkpoint, shape))))
     checkpoint.release()
 
 
 def _rows(checkpoint: Checkpoint, name: str, shape: Shape) -> torch.Tensor:
-    found = checkpoint.get(name).float()
+    found = as_torch(checkpoint.get(name)).float()
     return _interleave(found, shape.head_dim) if ".q_proj." in name or ".k_proj." in name else found
 
 

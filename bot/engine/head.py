@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import torch
-from torch.nn import functional as F
+from collections.abc import Callable, Sequence
 
-from bot.engine.linear import Linear
+import numpy as np
 
-_RESCORED = 64
+from bot.engine.tensors import Floats, Stored
 
 
 class Head:
     """The vocabulary's side of the model.
 
     embedding, rows: [vocabulary, hidden] as the checkpoint's memory map has them, read a row at a time.
-    linear: the same `rows`, packed for multiplying by all of them.
-    coarse: the packed ones are only good for finding the likely tokens; the logits of the likeliest
-        are then computed again from `rows`.
+    project: hidden states [n, hidden] to the logits of all rows, [n, vocabulary].
     """
 
-    def __init__(self, embedding: torch.Tensor, rows: torch.Tensor, linear: Linear, coarse: bool) -> None:
-        self._embedding, self._rows, self._linear = embedding, rows, linear
-        self._coarse = coarse and len(rows) > _RESCORED
+    def __init__(self, embedding: Stored, rows: Stored, project: Callable[[Floats], Floats]) -> None:
+        self._embedding, self._rows, self._project = embedding, rows, project
 
-    def embed(self, tokens: list[int]) -> torch.Tensor:
-        """float32 [tokens, hidden]."""
-        return F.embedding(torch.tensor(tokens), self._embedding).float()
+    def embed(self, tokens: list[int]) -> Floats:
+        """[tokens, hidden]."""
+        return self._embedding.rows(tokens)
 
-    def logits(self, hidden: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """float32 [n, vocabulary], or [n, len(rows)] for the given rows alone, from the exact weights."""
-        if rows is not None:
-            return F.linear(hidden, F.embedding(rows, self._rows).float())
-        found = self._linear(hidden)
-        if self._coarse:
-            likely = found.topk(_RESCORED, 1, sorted=False).indices
-            exact = torch.bmm(F.embedding(likely, self._rows).float(), hidden[:, :, None]).squeeze(2)
-            found.scatter_(1, likely, exact)
+    def logits(self, hidden: Floats, rows: Sequence[int] | None = None) -> Floats:
+        """[n, vocabulary], or [n, len(rows)] for the given rows alone, from the exact weights."""
+        if rows is None:
+            return self._project(hidden)
+        # No product of matrices: so few rows are not worth waking the threads of numpy's library.
+        found: Floats = np.einsum("nh,rh->nr", hidden, self._rows.rows(rows))
         return found

@@ -13,7 +13,7 @@ import torch
 
 from bot.engine.int8 import Int8
 from bot.engine.linear import Kind, Linear, Tensors
-from bot.engine.processor import fast_dynamic_int4
+from bot.engine.torch_kernels import fast_dynamic_int4
 
 GROUP = 32
 BLOCK = 64  # outputs in one block of the packed layout with AVX512

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from bot.engine.linear import Kind, Linear, Tensors
-from bot.engine.processor import fast_dot_product, fast_int8
+from bot.engine.torch_kernels import fast_dot_product, fast_int8
 
 _AT_ONCE = 512  # rows quantised at once: a head is large, and never all of it in float32
 _WIDTH = 32  # the weight-only kernel reads inputs by vectors, past the end of others

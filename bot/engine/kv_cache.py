@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+import math
+import mmap
+
+import numpy as np
 
 from bot.engine.shape import Shape
+from bot.engine.tensors import Floats
 
 _SMALLEST = 64
 
@@ -12,15 +16,13 @@ _SMALLEST = 64
 class KVCache:
     """What attention needs of one token sequence. Copied by `fork`, never shared: sequences cannot mix.
 
-    states: [layers, 2 * kv_heads, capacity, head_dim]; of each layer the keys' heads come first,
+    states: float32 [layers, 2 * kv_heads, capacity, head_dim]; of each layer the keys' heads come first,
         then the values'. Rows from `len(self)` on are room, without meaning.
     """
 
-    def __init__(self, shape: Shape, dtype: torch.dtype = torch.float32, room: int = 0) -> None:
+    def __init__(self, shape: Shape, room: int = 0) -> None:
         self.tokens: list[int] = []
-        self.states = torch.empty(
-            shape.layers, 2 * shape.kv_heads, max(room, _SMALLEST), shape.head_dim, dtype=dtype
-        )
+        self.states = _room(shape.layers, 2 * shape.kv_heads, max(room, _SMALLEST), shape.head_dim)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -55,8 +57,13 @@ class KVCache:
         del self.tokens[length:]
 
 
-def _copy(states: torch.Tensor, length: int, capacity: int) -> torch.Tensor:
+def _room(*shape: int) -> Floats:
+    """Memory that is taken page by page as it is written: numpy's own would take much of it at once."""
+    return np.frombuffer(mmap.mmap(-1, 4 * math.prod(shape)), np.float32).reshape(shape)
+
+
+def _copy(states: Floats, length: int, capacity: int) -> Floats:
     layers, heads, _, width = states.shape
-    grown = states.new_empty(layers, heads, capacity, width)
+    grown = _room(layers, heads, capacity, width)
     grown[:, :, :length] = states[:, :, :length]
     return grown

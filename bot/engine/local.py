@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import torch
-
 from bot.engine.allocation import large_blocks_returned
 from bot.engine.decoder import Decoder
 from bot.engine.decoders import open_decoder
@@ -197,10 +195,8 @@ def _tell(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
 def _opened(directory: Path, precision: str, threads: int) -> Decoder:
     """The decoder, opened in a thread that ends.
 
-    OpenMP keeps workers for each thread that used any. Where they are more than the processor's cores
-    they sleep between products, and waking them took a third of the engine's time.
+    OpenMP, which torch computes with, keeps workers for each thread that used any. Where they are more than
+    the processor's cores they sleep between products, and waking them took a third of the engine's time.
     """
-    if threads:
-        torch.set_num_threads(threads)
     with large_blocks_returned(), ThreadPoolExecutor(1, "opening") as thread:
         return thread.submit(open_decoder, directory, precision, threads).result()

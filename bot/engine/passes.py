@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from bot.engine.decoder import Chunk, Decoder
 from bot.engine.kv_cache import KVCache
 from bot.engine.requests import Reading, Score, Stream
 from bot.engine.sampling import choose
+from bot.engine.tensors import Floats
 from bot.engine.token_tree import TokenTree
 
 # Rows of the whole vocabulary computed at once: 16 of Qwen's are 10 MB.
@@ -52,7 +54,7 @@ def score(decoder: Decoder, work: Sequence[tuple[Score, KVCache]]) -> list[Score
     rows = [[[offsets[key] + node for node in above] for above in nodes] for key, nodes in places]
     wanted = sorted({row for labels in rows for above in labels for row in above})
     try:
-        hidden = decoder.forward(chunks, exact=not work[0][0].relative, rows=torch.tensor(wanted))
+        hidden = decoder.forward(chunks, exact=not work[0][0].relative, rows=wanted)
     finally:
         for key, (cache, _) in trees.items():
             cache.truncate(min(starts[key], len(cache)))
@@ -62,7 +64,7 @@ def score(decoder: Decoder, work: Sequence[tuple[Score, KVCache]]) -> list[Score
 
 def _read_scores(
     decoder: Decoder,
-    hidden: torch.Tensor,
+    hidden: Floats,
     requests: Sequence[Score],
     rows: list[list[list[int]]],
     place: dict[int, int],
@@ -70,15 +72,15 @@ def _read_scores(
     """rows: for each request, label and label token, what predicts it. place: where that is in `hidden`."""
     tokens = sorted({token for request in requests for label in request.labels for token in label})
     column = {token: at for at, token in enumerate(tokens)}
-    logits = decoder.logits(hidden, torch.tensor(tokens))
-    norms = torch.zeros(len(hidden))
+    logits = decoder.logits(hidden, tokens)
+    norms = np.zeros(len(hidden), np.float32)
     # The end of the prompt is common to all labels: comparing them needs no normalising there.
     first = 1 if requests[0].relative else 0
     deep = sorted({place[row] for labels in rows for above in labels for row in above[first:]})
     for some in (deep[at : at + _HEAD_ROWS] for at in range(0, len(deep), _HEAD_ROWS)):
-        norms[some] = decoder.logits(hidden[some]).logsumexp(1)
+        norms[some] = _log_sum_exp(decoder.logits(hidden[some]))
     table, norm = logits.tolist(), norms.tolist()
-    sound = (hidden.isfinite().all(1) & logits.isfinite().all(1) & norms.isfinite()).tolist()
+    sound = [bool(each) for each in _finite(hidden) & _finite(logits) & np.isfinite(norms)]
     broken = []
     for request, labels in zip(requests, rows, strict=True):
         request.scores = [
@@ -102,13 +104,15 @@ def write(
     starts = [len(chunk.cache) for chunk in chunks]
     try:
         hidden = decoder.forward(chunks, last_only=True)
-        sound = hidden.isfinite().all(1).tolist()
+        sound = [bool(each) for each in _finite(hidden)]
         speaking = [(at, each) for at, (each, _) in enumerate(work) if sound[at] and _speaker(each)]
         tokens: dict[Stream, int] = {}
         if speaking:
-            logits = decoder.logits(hidden[torch.tensor([at for at, _ in speaking])])
+            logits = decoder.logits(hidden[[at for at, _ in speaking]])
             # A sum shows what is not a number with one look at each row.
-            for (at, _), total in zip(speaking, logits.sum(1).tolist(), strict=True):
+            with np.errstate(all="ignore"):
+                totals = logits.sum(1).tolist()
+            for (at, _), total in zip(speaking, totals, strict=True):
                 sound[at] = math.isfinite(total)
             good = [row for row, (at, _) in enumerate(speaking) if sound[at]]
             streams = [_speaker(speaking[row][1]) for row in good]
@@ -120,6 +124,20 @@ def write(
             chunk.cache.truncate(min(start, len(chunk.cache)))
         raise
     return tokens, [each for (each, _), good in zip(work, sound, strict=True) if not good]
+
+
+def _finite(rows: Floats) -> NDArray[np.bool_]:
+    """Which rows have numbers only."""
+    return np.asarray(np.isfinite(rows).all(1))
+
+
+def _log_sum_exp(logits: Floats) -> Floats:
+    """Of each row, without a number above what float32 holds."""
+    with np.errstate(all="ignore"):  # what is no number stays none
+        highest = logits.max(1)
+        logits -= highest[:, None]
+        found: Floats = np.log(np.exp(logits, out=logits).sum(1)) + highest
+    return found
 
 
 def _chunk(each: Stream | Reading, count: int) -> Chunk:

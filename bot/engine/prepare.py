@@ -7,19 +7,16 @@ from pathlib import Path
 
 import torch
 
-from bot.engine import compiled, fused, int4
+from bot.engine import compiled, fused
+from bot.engine.kinds import kind
 from bot.engine.linear import Kind
-from bot.engine.precision import choose, kind
-from bot.engine.prepared import VERSION, PreparedFile, Writer, alone, fingerprint
+from bot.engine.precision import choose
+from bot.engine.prepared import Writer, alone, metadata, open_prepared, prepared_file
 from bot.engine.shape import Shape, read_shape
+from bot.engine.torch_tensors import as_stored
 from bot.engine.weights import Checkpoint
 
 Progress = Callable[[int, int], None]  # parts done, parts in all
-
-
-def prepared_file(directory: Path, precision: str) -> Path:
-    """Where `prepare` puts the weights of one precision."""
-    return directory / f"prepared-{precision}.safetensors"
 
 
 @torch.inference_mode()
@@ -46,22 +43,12 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
 def _write(file: Path, directory: Path, precision: str, shape: Shape, progress: Progress | None) -> None:
     how, checkpoint = kind(precision, compiled.suits(shape, precision)), Checkpoint(directory)
     total = 6 * shape.layers + 2
-    with Writer(file, _metadata(directory, precision, shape, checkpoint)) as writer:
+    with Writer(file, metadata(directory, precision, shape, checkpoint)) as writer:
         for done, part in enumerate(fused.parts(checkpoint, shape)):
             for name, tensor in encoded(part, how).items():
-                writer.add(f"{part.name}/{name}", tensor)
+                writer.add(f"{part.name}/{name}", as_stored(tensor))
             if progress is not None:
                 progress(min(done + 1, total), total)
-
-
-def open_prepared(directory: Path, precision: str) -> PreparedFile | None:
-    """The file of prepared weights, if there is one and it was made here from these weights."""
-    try:
-        found = PreparedFile(prepared_file(directory, precision))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    wanted = _metadata(directory, precision, read_shape(directory), Checkpoint(directory))
-    return found if found.metadata == wanted else None
 
 
 def encoded(part: fused.Part, how: Kind) -> dict[str, torch.Tensor]:
@@ -70,19 +57,3 @@ def encoded(part: fused.Part, how: Kind) -> dict[str, torch.Tensor]:
         return {"": part.weight}
     kept = (how.of_head if part.name == "head" else how).encode(part.weight)
     return kept if part.bias is None else kept | {"bias": part.bias}
-
-
-def _metadata(directory: Path, precision: str, shape: Shape, checkpoint: Checkpoint) -> dict[str, str]:
-    return {
-        "version": VERSION,
-        "precision": precision,
-        "source": fingerprint([directory / "config.json", *checkpoint.files]),
-        "layout": _layout(shape, precision),
-    }
-
-
-def _layout(shape: Shape, precision: str) -> str:
-    """A name for how this processor's kernels lay the weights out, where that differs."""
-    if precision != "int4":
-        return ""
-    return "nibbles, head in int8" if compiled.suits(shape, precision) else int4.layout()

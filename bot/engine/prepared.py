@@ -1,6 +1,6 @@
 """A file of prepared weights beside the model: written whole or not at all, read by memory map or by copy.
 
-The format is safetensors (a length, a JSON header, bytes), so that other tools can look into it.
+The format is safetensors, so that other tools can look into it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
-import torch
+import numpy as np
+
+from bot.engine import compiled
+from bot.engine.shape import Shape, read_shape
+from bot.engine.tensors import Stored, TensorFile
+from bot.engine.weights import Checkpoint
 
 VERSION = "1"
 _HEADER = 1 << 18  # bytes kept free for the header, which is known only at the end
-_TYPES = {
-    "F32": torch.float32,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-}
-_NAMES = {dtype: name for name, dtype in _TYPES.items()}
 
 
 def fingerprint(files: Iterable[Path]) -> str:
@@ -76,12 +73,12 @@ class Writer:
         self._out.seek(_HEADER)
         return self
 
-    def add(self, name: str, tensor: torch.Tensor) -> None:
-        """Append a tensor of one of the types of the format."""
-        data = tensor.detach().contiguous().view(torch.uint8).numpy().reshape(-1).data
+    def add(self, name: str, tensor: Stored) -> None:
+        """Append a tensor."""
+        data = tensor.data.view(np.uint8).reshape(-1).data
         self._header[name] = {
-            "dtype": _NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
+            "dtype": tensor.type,
+            "shape": list(tensor.data.shape),
             "data_offsets": [self._at, self._at + len(data)],
         }
         self._out.write(data)
@@ -111,47 +108,59 @@ class PreparedFile:
     """The tensors of one file, a part at a time."""
 
     def __init__(self, file: Path) -> None:
-        """Raises ValueError or OSError for a file that is not whole."""
-        self._file = file
-        with file.open("rb") as content:
-            length = int.from_bytes(content.read(8), "little")
-            if length > 1 << 24:
-                raise ValueError(f"{file} is not a file of prepared weights")
-            header = json.loads(content.read(length))
-        self.metadata: dict[str, str] = header.pop("__metadata__", {})
-        self._start = 8 + length
-        self._places: dict[str, tuple[torch.dtype, list[int], int, int]] = {}
-        for name, entry in header.items():
-            begin, end = entry["data_offsets"]
-            self._places[name] = (_TYPES[entry["dtype"]], entry["shape"], begin, end)
-        size = file.stat().st_size
-        if self._start + max((end for *_, end in self._places.values()), default=0) != size:
-            raise ValueError(f"{file} is cut off")
-        self._map = torch.from_file(str(file), shared=False, size=size, dtype=torch.uint8)
+        """Raises what TensorFile raises for a file that is not whole."""
+        self._file = TensorFile(file)
+        self.metadata = self._file.metadata
 
     @property
     def parts(self) -> list[str]:
         """The names of parts, in the order written: tensors are named PART/NAME."""
-        return list(dict.fromkeys(name.rpartition("/")[0] for name in self._places))
+        return list(dict.fromkeys(name.rpartition("/")[0] for name in self._file.names))
 
-    def part(self, name: str, mapped: bool) -> dict[str, torch.Tensor]:
-        """A part's tensors by name. `mapped`: as views of the memory map; else read into memory."""
+    def part(self, name: str, mapped: bool) -> dict[str, Stored]:
+        """A part's tensors by name. `mapped`: as views of the file; else read into memory."""
         prefix = name + "/"
         return {
-            each[len(prefix) :]: self._get(each, mapped) for each in self._places if each.startswith(prefix)
+            each[len(prefix) :]: self._file.get(each, mapped)
+            for each in self._file.names
+            if each.startswith(prefix)
         }
 
-    def _get(self, name: str, mapped: bool) -> torch.Tensor:
-        dtype, shape, begin, end = self._places[name]
-        if mapped and (self._start + begin) % dtype.itemsize == 0:
-            return self._map[self._start + begin : self._start + end].view(dtype).view(shape)
-        data = torch.empty(end - begin, dtype=torch.uint8)
-        with self._file.open("rb", buffering=0) as content:
-            content.seek(self._start + begin)
-            into, at = data.numpy().data, 0
-            while at < len(into) and (count := content.readinto(into[at:])):
-                at += count
-        return data.view(dtype).view(shape)
+
+def prepared_file(directory: Path, precision: str) -> Path:
+    """Where `prepare` puts the weights of one precision."""
+    return directory / f"prepared-{precision}.safetensors"
+
+
+def open_prepared(directory: Path, precision: str) -> PreparedFile | None:
+    """The file of prepared weights, if there is one and it was made here from these weights."""
+    try:
+        found = PreparedFile(prepared_file(directory, precision))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    wanted = metadata(directory, precision, read_shape(directory), Checkpoint(directory))
+    return found if found.metadata == wanted else None
+
+
+def metadata(directory: Path, precision: str, shape: Shape, checkpoint: Checkpoint) -> dict[str, str]:
+    """What a file of prepared weights must say of itself to be used here."""
+    return {
+        "version": VERSION,
+        "precision": precision,
+        "source": fingerprint([directory / "config.json", *checkpoint.files]),
+        "layout": _layout(shape, precision),
+    }
+
+
+def _layout(shape: Shape, precision: str) -> str:
+    """A name for how this processor's kernels lay the weights out, where that differs."""
+    if precision != "int4":
+        return ""
+    if compiled.suits(shape, precision):
+        return "nibbles, head in int8"
+    from bot.engine import int4  # torch is read where it is used only
+
+    return int4.layout()
 
 
 def _sync_directory(directory: Path) -> None:

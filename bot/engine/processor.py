@@ -1,44 +1,40 @@
-"""What this processor and this build of torch multiply fast."""
+"""What this processor has, read without torch, which takes longer to start than all else."""
 
 from __future__ import annotations
 
-import torch
+import os
+import platform
+from functools import lru_cache
+
+import psutil
 
 
-def capability() -> str:
-    """The widest vector instructions that torch uses here, such as AVX512."""
-    return torch.backends.cpu.get_cpu_capability()
+@lru_cache(maxsize=1)
+def flags() -> frozenset[str]:
+    """The names that Linux gives the processor's instructions; none elsewhere."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
+            line = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        line = ""
+    return frozenset(line.partition(":")[2].split())
 
 
-def fast_int8() -> bool:
-    """Whether 8-bit activations are the fast way: x86 with VNNI (or AVX2) through fbgemm."""
-    return torch.backends.quantized.engine in ("x86", "fbgemm") and capability() in ("AVX2", "AVX512")
-
-
-def fast_dot_product() -> bool:
-    """Whether x86 multiplies and adds four pairs of 8-bit integers in 32 bits (VNNI)."""
-    return capability() == "AVX512" and bool(torch.cpu._is_vnni_supported())
+def is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
 
 
 def has_avx2() -> bool:
     """Whether x86 multiplies sixteen 16-bit integers at once."""
-    return capability() in ("AVX2", "AVX512")
+    return is_x86() and "avx2" in flags()
 
 
-def fast_dynamic_int4() -> bool:
-    """Whether torch has ARM's own 4-bit kernels (KleidiAI), made for dot-product instructions."""
-    backend = getattr(torch.backends, "kleidiai", None)
-    return backend is not None and bool(backend.is_available()) and "asimddp" in _flags()
+def has_dot_product() -> bool:
+    """Whether x86 multiplies and adds four pairs of 8-bit integers in 32 bits, sixteen at once (VNNI)."""
+    return is_x86() and "avx512_vnni" in flags()
 
 
-def native_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 itself."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "bf16" in _flags()
-
-
-def _flags() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
-            return next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        return ""
+def cores() -> int:
+    """Cores that this process may use; two threads of one core count once."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, psutil.cpu_count(logical=False) or allowed)

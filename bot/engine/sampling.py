@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from bot.engine.interface import EngineError, Sampling
+from bot.engine.tensors import Floats
 
 # A nucleus (top-p without top-k) is looked for among this many tokens before the whole vocabulary is sorted.
 NUCLEUS = 512
@@ -68,7 +70,7 @@ class Sampler:
         # Not for secrets: a seed must give the same answer again.
         self._random = random.Random(sampling.seed)  # noqa: S311
         self._known: set[int] = set(prompt) if self.penalty != 1.0 else set()
-        self._seen = torch.tensor(sorted(self._known), dtype=torch.long)
+        self._seen = np.array(sorted(self._known), dtype=np.intp)
 
     @property
     def greedy(self) -> bool:
@@ -79,99 +81,89 @@ class Sampler:
         """Take `token` as said."""
         if self.penalty != 1.0 and token not in self._known:
             self._known.add(token)
-            self._seen = torch.cat((self._seen, torch.tensor([token])))
+            self._seen = np.append(self._seen, token)
 
-    def penalise(self, row: torch.Tensor) -> None:
+    def penalise(self, row: Floats) -> None:
         """Make what was said less likely, in place (Keskar et al., CTRL, 2019). `row` is [vocabulary]."""
         if self.penalty == 1.0 or not len(self._seen):
             return
-        said = row[self._seen]
-        row[self._seen] = torch.where(said < 0, said * self.penalty, said / self.penalty)
+        said, penalty = row[self._seen], np.float32(self.penalty)
+        row[self._seen] = np.where(said < 0, said * penalty, said / penalty)
 
     def draw(self) -> float:
         """The next random number, from 0 up to 1."""
         return self._random.random()
 
 
-def choose(logits: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
+def choose(logits: Floats, samplers: Sequence[Sampler]) -> list[int]:
     """The next token of each row of `logits` [answers, vocabulary], which may be changed on the way."""
+    chosen = []
     for row, sampler in zip(logits, samplers, strict=True):
         sampler.penalise(row)
-    chosen = [0] * len(samplers)
-    greedy = [at for at, sampler in enumerate(samplers) if sampler.greedy]
-    short = [at for at, sampler in enumerate(samplers) if not sampler.greedy and sampler.top_k]
-    if greedy:
-        for at, token in zip(greedy, _rows(logits, greedy).argmax(1).tolist(), strict=True):
-            chosen[at] = token
-    if short:
-        for at, token in zip(
-            short, _choose_short(_rows(logits, short), [samplers[at] for at in short]), strict=True
-        ):
-            chosen[at] = token
-    for at, sampler in enumerate(samplers):
-        if not sampler.greedy and not sampler.top_k:
-            chosen[at] = _choose_long(logits[at], sampler)
+        if sampler.greedy:
+            chosen.append(int(row.argmax()))
+        elif sampler.top_k:
+            chosen.append(_choose_short(row, sampler))
+        else:
+            chosen.append(_choose_long(row, sampler))
     return chosen
 
 
-def _choose_short(logits: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
-    """For rows with top-k: all further arithmetic is on the few best tokens, the best first."""
-    width = min(max(sampler.top_k for sampler in samplers), logits.shape[1])
-    values, tokens = _best(logits, width)
-    limits = torch.tensor([sampler.top_k for sampler in samplers])
-    values = values.masked_fill(torch.arange(width) >= limits[:, None], -torch.inf)
-    temperature = torch.tensor([[sampler.temperature] for sampler in samplers])
-    shares = ((values - values[:, :1]) / temperature).softmax(1)
-    kept = _nucleus(shares, torch.tensor([[sampler.top_p] for sampler in samplers]))
-    places = _place(kept, torch.tensor([[sampler.draw()] for sampler in samplers]))
-    return [int(token) for token in tokens.gather(1, places)[:, 0].tolist()]
+def _choose_short(row: Floats, sampler: Sampler) -> int:
+    """With top-k: all further arithmetic is on the few best tokens, the best first."""
+    tokens = _best(row, min(sampler.top_k, len(row)))
+    shares = _softmax(row[tokens], sampler.temperature)
+    return int(tokens[_place(_nucleus(shares, sampler.top_p), sampler.draw())])
 
 
-def _choose_long(row: torch.Tensor, sampler: Sampler) -> int:
+def _choose_long(row: Floats, sampler: Sampler) -> int:
     """Without top-k the whole vocabulary counts, though a nucleus seldom needs more than its best tokens."""
-    shares = ((row - row.max()) / sampler.temperature).softmax(0)
-    draw, top_p = torch.tensor([sampler.draw()]), torch.tensor([sampler.top_p])
+    shares, draw = _softmax(row, sampler.temperature), sampler.draw()
     if sampler.top_p >= 1:
-        return int(_place(shares, draw))
-    best, tokens = shares.topk(min(NUCLEUS, len(shares)))
-    if float(best.sum()) < sampler.top_p:
-        best, tokens = shares.sort(descending=True)
-    return int(tokens[_place(_nucleus(best, top_p), draw)])
+        return _place(shares, draw)
+    tokens = _best(shares, min(NUCLEUS, len(shares)))
+    if float(shares[tokens].sum()) < sampler.top_p:
+        tokens = np.argsort(-shares, kind="stable")
+    return int(tokens[_place(_nucleus(shares[tokens], sampler.top_p), draw)])
 
 
-def _best(logits: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The `width` largest of each row and their places, the largest first.
+def _softmax(values: Floats, temperature: float) -> Floats:
+    shares: Floats = np.exp((values - values.max()) / np.float32(temperature))
+    shares /= shares.sum()
+    return shares
 
-    Over a vocabulary it is quicker to take the largest of blocks first: a token among the best `width`
+
+def _best(values: Floats, width: int) -> NDArray[np.intp]:
+    """The places of the `width` largest, the largest first.
+
+    Over a vocabulary it is quicker to take the largest of blocks first: a value among the best `width`
     lies in one of the `width` blocks with the largest maxima.
     """
-    rows, size = logits.shape
-    block = 64
+    size, block = len(values), 64
     if size % block or width * block * 4 > size:
-        return logits.topk(width)
-    blocks = logits.view(rows, size // block, block)
-    where = blocks.amax(2).topk(width, sorted=False).indices
-    values, places = blocks.gather(1, where[:, :, None].expand(-1, -1, block)).flatten(1).topk(width)
-    return values, where.gather(1, places // block) * block + places % block
+        some = np.arange(size)
+    else:
+        highest = values.reshape(-1, block).max(1)
+        blocks = np.argpartition(highest, len(highest) - width)[-width:]
+        some = (blocks[:, None] * block + np.arange(block)).ravel()
+    found = values[some]
+    if width < len(some):
+        among = np.argpartition(found, len(found) - width)[-width:]
+        some, found = some[among], found[among]
+    return some[np.argsort(-found, kind="stable")]
 
 
-def _nucleus(shares: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
+def _nucleus(shares: Floats, top_p: float) -> Floats:
     """`shares` (the largest first), 0 where those before reach top_p (Holtzman et al., 2020)."""
-    before = shares.cumsum(-1) - shares
-    keep = before < top_p
-    keep[..., 0] = True
+    keep = shares.cumsum() - shares < top_p
+    keep[0] = True
     return shares * keep
 
 
-def _place(weights: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+def _place(weights: Floats, draw: float) -> int:
     """Where `draw`, from 0 up to 1, falls among unnormalised `weights`: never on a weight of 0."""
-    sums = weights.double().cumsum(-1)
-    found = torch.searchsorted(sums, draw.double() * sums[..., -1:], right=True)
-    return found.clamp_(max=weights.shape[-1] - 1)
-
-
-def _rows(logits: torch.Tensor, which: Sequence[int]) -> torch.Tensor:
-    return logits if len(which) == len(logits) else logits[list(which)]
+    sums = weights.cumsum(dtype=np.float64)
+    return min(int(np.searchsorted(sums, draw * sums[-1], side="right")), len(weights) - 1)
 
 
 def _first(given: float | None, default: Any) -> float:

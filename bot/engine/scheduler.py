@@ -15,8 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-import torch
-
 from bot.engine import failing, passes
 from bot.engine.decoder import Decoder
 from bot.engine.interface import EngineBusy, EngineError
@@ -39,7 +37,6 @@ class Scheduler:
         """`max_queue`: how many answers may wait for a place. `running_bytes`: see Workload."""
         self._decoder, self._store, self._max_queue = decoder, store, max_queue
         self._work = Workload(decoder, store, running_bytes)
-        self._threads = decoder.torch_threads
         self._wake = threading.Condition()
         self._incoming: list[Request] = []
         self._calls: deque[Callable[[], None]] = deque()
@@ -104,15 +101,14 @@ class Scheduler:
         self._wake.notify()
 
     def _run(self) -> None:
-        torch.set_num_threads(self._threads)  # torch counts for each thread
+        self._decoder.enter_thread()
         try:
-            with torch.inference_mode():
-                while self._wait():
-                    try:
-                        self._step()
-                    except Exception as problem:
-                        log.exception("the engine drops all work and starts afresh")
-                        self._fail_all(failing.explained(problem))
+            while self._wait():
+                try:
+                    self._step()
+                except Exception as problem:
+                    log.exception("the engine drops all work and starts afresh")
+                    self._fail_all(failing.explained(problem))
             self._fail_all(EngineError("the engine is closed"))
         except BaseException as problem:
             self._fail_all(

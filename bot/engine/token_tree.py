@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 
 class TokenTree:
@@ -42,10 +42,10 @@ class TokenTree:
         """Whether it is a single path, which needs no mask."""
         return self.depths == list(range(len(self.tokens)))
 
-    def visible(self) -> torch.Tensor:
+    def visible(self) -> NDArray[np.bool_]:
         """bool [nodes, nodes]: which node (column) a node (row) sees."""
         seen = np.eye(len(self.tokens), dtype=bool)
         for node, parent in enumerate(self._parents):
             if parent >= 0:
                 seen[node] |= seen[parent]
-        return torch.from_numpy(seen)
+        return seen

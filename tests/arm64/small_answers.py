@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 
 from bot.engine import Message, Prompt, Sampling
+from bot.engine.kinds import choices
 from bot.engine.local import LocalEngine
-from bot.engine.precision import choices
 from bot.engine.prepare import prepare
 
 PRECISIONS = ("fp32", "bf16", "int8", "int4")

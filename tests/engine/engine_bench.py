@@ -12,6 +12,7 @@ import torch
 from bot.engine import Message, Prompt, Sampling
 from bot.engine.decoder import Chunk
 from bot.engine.local import LocalEngine
+from bot.engine.tensors import Floats
 
 GREEDY = Sampling(temperature=0, repetition_penalty=1.0, max_tokens=12)
 LEAD = (Message("system", "你是助手。"), Message("user", "你好"), Message("assistant", "您好！"))
@@ -57,7 +58,7 @@ def watch(engine: LocalEngine, before: Callable[[Sequence[Chunk]], None] | None 
     passes: Passes = []
     forward = engine.decoder.forward
 
-    def watched(chunks: Sequence[Chunk], *arguments: Any, **options: Any) -> torch.Tensor:
+    def watched(chunks: Sequence[Chunk], *arguments: Any, **options: Any) -> Floats:
         passes.append([len(chunk.tokens) for chunk in chunks])
         if before is not None:
             before(chunks)

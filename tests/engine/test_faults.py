@@ -10,14 +10,15 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 from engine_bench import GREEDY, ask, watch, write
 
 from bot.engine import EngineError, Sampling
 from bot.engine.decoder import Chunk
 from bot.engine.local import LocalEngine
 from bot.engine.requests import Request
+from bot.engine.tensors import Floats
 
 Open = Callable[..., LocalEngine]
 LABELS = ["正面", "负面"]
@@ -79,12 +80,12 @@ async def test_a_nan_fails_its_request_and_spoils_nothing_that_is_kept(open_smal
     bad = has(engine, "鳄鱼")
     forward = engine.decoder.forward
 
-    def poisoned(chunks: Sequence[Chunk], *arguments: Any, **options: Any) -> torch.Tensor:
+    def poisoned(chunks: Sequence[Chunk], *arguments: Any, **options: Any) -> Floats:
         hidden = forward(chunks, *arguments, **options)
         if any(bad(chunk) for chunk in chunks):
             for at, chunk in enumerate(chunks):
                 if bad(chunk):
-                    hidden[-len(chunks) + at :][:1] = torch.nan
+                    hidden[-len(chunks) + at :][:1] = np.nan
         return hidden
 
     engine.decoder.forward = poisoned  # type: ignore[method-assign]  # the fault
@@ -109,9 +110,9 @@ async def test_logits_that_are_no_numbers_are_noticed_too(open_small: Open) -> N
     engine = open_small()
     logits = engine.decoder.logits
 
-    def poisoned(*arguments: Any, **options: Any) -> torch.Tensor:
+    def poisoned(*arguments: Any, **options: Any) -> Floats:
         found = logits(*arguments, **options)
-        found[:, -1] = torch.nan
+        found[:, -1] = np.nan
         return found
 
     engine.decoder.logits = poisoned  # type: ignore[method-assign]  # the fault

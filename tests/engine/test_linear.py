@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bot.engine.int8 import Int8, PlainInt8Linear
+from bot.engine.kinds import kind
 from bot.engine.linear import Linear
-from bot.engine.precision import kind
 
 PRECISIONS = ("fp32", "bf16", "int8", "int4")
 ROWS = (1, 2, 7, 40, 400)

@@ -19,7 +19,8 @@ from models_bench import random_model
 from bot.engine import EngineError
 from bot.engine.decoder import Chunk, Decoder
 from bot.engine.decoders import open_decoder
-from bot.engine.prepare import open_prepared, prepare, prepared_file
+from bot.engine.prepare import prepare
+from bot.engine.prepared import open_prepared, prepared_file
 
 ROOT = Path(__file__).parents[2]
 PRECISIONS = ("fp32", "bf16", "int8", "int4")
@@ -55,7 +56,7 @@ def directory(original: Path, tmp_path: Path) -> Path:
 
 def logits(decoder: Decoder, exact: bool = True) -> torch.Tensor:
     """Of some tokens, [tokens, vocabulary]."""
-    return decoder.logits(decoder.forward([Chunk(IDS, decoder.new_cache())], exact=exact))
+    return torch.from_numpy(decoder.logits(decoder.forward([Chunk(IDS, decoder.new_cache())], exact=exact)))
 
 
 def files(directory: Path) -> dict[str, tuple[int, int]]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from models_bench import random_model
 
-from bot.engine.prepare import open_prepared, prepare
+from bot.engine.prepare import prepare
+from bot.engine.prepared import open_prepared
 
 ROOT = Path(__file__).parents[2]
 # Says when it asks and how many parts it wrote. With `pause` it stops in the middle until it is told on.

@@ -53,7 +53,7 @@ def test_what_is_drawn_is_what_transformers_would_draw_from(sampling: Sampling) 
     logits[SEEN] += 6  # so that the penalty matters
     shares = stock_shares(logits, sampling)
     sampler, draws = Sampler(sampling, Defaults(), SEEN), 3000
-    found = Counter(choose(logits[None].clone(), [sampler])[0] for _ in range(draws))
+    found = Counter(choose(logits[None].numpy().copy(), [sampler])[0] for _ in range(draws))
     assert all(shares[token] > 0 for token in found), "nothing is drawn that transformers forbids"
     for token in shares.topk(10).indices.tolist():
         expected = float(shares[token])
@@ -64,13 +64,13 @@ def test_what_is_drawn_is_what_transformers_would_draw_from(sampling: Sampling) 
 def test_temperature_zero_takes_the_likeliest_after_the_penalty() -> None:
     logits = torch.zeros(VOCABULARY)
     logits[9], logits[10] = 2.0, 1.9
-    assert choose(logits[None].clone(), [Sampler(Sampling(temperature=0), Defaults(), SEEN)]) == [9]
+    assert choose(logits[None].numpy().copy(), [Sampler(Sampling(temperature=0), Defaults(), SEEN)]) == [9]
     penalised = Sampling(temperature=0, repetition_penalty=1.2)
-    assert choose(logits[None].clone(), [Sampler(penalised, Defaults(), SEEN)]) == [10]
+    assert choose(logits[None].numpy().copy(), [Sampler(penalised, Defaults(), SEEN)]) == [10]
     sampler = Sampler(penalised, Defaults(), [])
-    assert choose(logits[None].clone(), [sampler]) == [9]
+    assert choose(logits[None].numpy().copy(), [sampler]) == [9]
     sampler.note(9)
-    assert choose(logits[None].clone(), [sampler]) == [10]
+    assert choose(logits[None].numpy().copy(), [sampler]) == [10]
 
 
 def test_a_seed_draws_the_same_alone_and_among_others() -> None:
@@ -78,17 +78,17 @@ def test_a_seed_draws_the_same_alone_and_among_others() -> None:
     logits = torch.randn(12, 151936)
     seeded = Sampling(temperature=1.2, top_k=50, seed=11)
     alone = Sampler(seeded, Defaults(), [])
-    first = [choose(row[None].clone(), [alone])[0] for row in logits]
+    first = [choose(row[None].numpy().copy(), [alone])[0] for row in logits]
     others = [
         Sampling(temperature=0),
         Sampling(temperature=0.4, top_k=900, seed=1),
         Sampling(temperature=1.0, top_k=0, top_p=0.5),
     ]
     samplers = [Sampler(seeded, Defaults(), []), *(Sampler(each, Defaults(), []) for each in others)]
-    batch = [choose(row.repeat(4, 1), samplers) for row in logits]
+    batch = [choose(row.repeat(4, 1).numpy(), samplers) for row in logits]
     assert [tokens[0] for tokens in batch] == first
     assert [tokens[1] for tokens in batch] == logits.argmax(1).tolist()
-    assert first != [choose(row[None].clone(), [Sampler(PLAIN, Defaults(), [])])[0] for row in logits]
+    assert first != [choose(row[None].numpy().copy(), [Sampler(PLAIN, Defaults(), [])])[0] for row in logits]
 
 
 def test_the_model_directory_says_the_defaults(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@
     layers    the steps in their order, as every thread of a team takes them
     team      the threads
     keeping   machine code kept beside this package, so that only `prepare` compiles
-    decoder   the same methods as `bot.engine.decoder.Decoder`
+    opening   from weights to a decoder
+    decoder   the same methods as `bot.engine.torch_decoder.TorchDecoder`
 
 Only `suits` is here, so that numba is read where it is used and not before.
 """
@@ -16,9 +17,8 @@ Only `suits` is here, so that numba is read where it is used and not before.
 from __future__ import annotations
 
 import importlib.util
-import platform
 
-from bot.engine.processor import fast_dot_product, has_avx2
+from bot.engine.processor import has_avx2, has_dot_product
 from bot.engine.shape import Shape
 
 PRECISIONS = ("int8", "int4")
@@ -28,8 +28,7 @@ _OUTPUTS = 4  # outputs multiplied at once
 
 def runs_here() -> bool:
     """Whether this processor runs these kernels, and none that torch has are faster (VNNI)."""
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return x86 and has_avx2() and not fast_dot_product() and importlib.util.find_spec("numba") is not None
+    return has_avx2() and not has_dot_product() and importlib.util.find_spec("numba") is not None
 
 
 def suits(shape: Shape, precision: str) -> bool:

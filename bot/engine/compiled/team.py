@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
@@ -9,11 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from bot.engine.compiled import columns as c
 from bot.engine.compiled import keeping, layers
 from bot.engine.compiled.columns import Numbers
+
+_LINE = 64  # bytes
 
 
 class Team:
@@ -54,12 +57,20 @@ class Team:
 
         It does not hold the interpreter's lock meanwhile.
         """
-        rounded = torch.empty(padded(rows), width, dtype=torch.int16)
-        sizes = torch.empty(padded(rows))
-        room = {c.ROWS: rows, c.ROUNDED: rounded.data_ptr(), c.SIZES: sizes.data_ptr()}
-        self.set({**columns, **room})
+        rounded, sizes = room(padded(rows), width, dtype=np.int16), room(padded(rows))
+        there = {c.ROWS: rows, c.ROUNDED: rounded.ctypes.data, c.SIZES: sizes.ctypes.data}
+        self.set({**columns, **there})
         shared = self._shared.ctypes.data
         layers.work(0, self.threads, shared, self._job, self._listening, self._signalling, self._epsilon)
+
+
+def room(*shape: int, dtype: Any = np.float32) -> NDArray[Any]:
+    """Memory without a meaning yet, at the beginning of a cache line."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    whole: NDArray[Any] = np.empty(size + _LINE, np.uint8)
+    start = -whole.ctypes.data % _LINE
+    found: NDArray[Any] = whole[start : start + size].view(dtype).reshape(shape)
+    return found
 
 
 def padded(rows: int) -> int:

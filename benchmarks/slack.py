@@ -1,0 +1,128 @@
+"""How soon Slack hears from the bot while the model works: `python benchmarks/slack.py`.
+
+The real model, Bolt and the SDK over a real socket to the sandbox, in one process. Slack gives an app
+three seconds to acknowledge; a person begins to wonder sooner.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "slack")]
+
+from slack_bench import Bench, run_bot  # noqa: E402  the paths come first
+
+from bot.bench import percentile  # noqa: E402
+from bot.engine import Prompt, Sampling  # noqa: E402
+from bot.engine.opening import open_engine  # noqa: E402
+from bot.roles import load_roles  # noqa: E402
+from bot.sandbox import Sandbox  # noqa: E402
+from config.settings import Settings  # noqa: E402
+
+BOT = "@All-in-One Bot"
+WAIT = 300.0  # seconds after which something is broken
+
+
+async def acknowledgements(bench: Bench, count: int) -> list[float]:
+    """Seconds to each acknowledgement of commands and messages while four replies are written."""
+    box, inbox, times = bench.sandbox, bench.app.slack.inbox, bench.sandbox.sockets.ack_times
+    for number in range(4):
+        await box.post("Ada", "general", f"{BOT} Write a long story about the number {number}.")
+    await box.wait_for(lambda: inbox.running == 4, WAIT)
+    times.clear()
+    for number in range(count):
+        if number % 2:
+            await box.command("Bo", "general", "/chat", "help")
+        else:
+            await box.post("Bo", "general", f"nothing for the bot {number}")
+        await asyncio.sleep(0.05)
+    await box.wait_for(lambda: len(times) >= count, WAIT)
+    if inbox.running < 4:
+        raise SystemExit("a reply ended meanwhile: measure fewer acknowledgements")
+    found = sorted(times)
+    for message in box.messages("general"):
+        job = inbox.job(f"message:{box.team_id}:{box.channels['general']}:{message['ts']}")
+        if job is not None:
+            job.stop.set()
+    await bench.idle()
+    return found
+
+
+async def first_words(bench: Bench, began: list[float], count: int) -> list[float]:
+    """Seconds from the model's first token to visible text, for one reply at a time."""
+    box, found = bench.sandbox, []
+    for number in range(count):
+        began.clear()
+        ts = await box.post("Ada", "general", f"{BOT} Name {number + 3} colours.")
+        await box.wait_for(lambda ts=ts: [m for m in box.messages("general", ts)[1:] if m["text"]], WAIT)
+        found.append(time.monotonic() - began[0])
+        await bench.replies("general", ts)
+    return sorted(found)
+
+
+async def whispers(bench: Bench, count: int) -> list[float]:
+    """Seconds from `/emotion` to the label that its asker sees."""
+    box, found = bench.sandbox, []
+    for number in range(count):
+        before, start = len(box.ephemerals("Bo", "general")), time.monotonic()
+        await box.command("Bo", "general", "/emotion", f"快递又丢了，客服还挂我电话 {number}")
+        await box.wait_for(lambda least=before: len(box.ephemerals("Bo", "general")) > least, WAIT)
+        found.append(time.monotonic() - start)
+        await bench.idle()
+    return sorted(found)
+
+
+def row(what: str, wanted: str, seconds: Sequence[float]) -> str:
+    """One line of the table."""
+    p50, p99 = statistics.median(seconds) * 1000, percentile(seconds, 0.99) * 1000
+    return f"| {what} | {wanted} | {p50:.0f} ms | {p99:.0f} ms | {len(seconds)} |"
+
+
+async def measure(directory: Path, count: int) -> None:
+    """Print the table."""
+    engine, roles, began = open_engine(directory, Settings()), load_roles(), list[float]()
+    stream = engine.stream
+
+    async def timed(prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
+        async for piece in stream(prompt, sampling):
+            began.append(time.monotonic())
+            yield piece
+
+    engine.stream = timed  # type: ignore[method-assign]  # the clock
+    long = replace(roles["chat"], sampling=Sampling(max_tokens=2000, temperature=0))
+    with tempfile.TemporaryDirectory() as folder:
+        database = f"sqlite+aiosqlite:///{folder}/bot.sqlite3"
+        async with Sandbox() as sandbox, run_bot(sandbox, database, engine, {**roles, "chat": long}) as bench:
+            acknowledged = await acknowledgements(bench, count)
+            bench.services.roles["chat"] = replace(long, sampling=Sampling(max_tokens=24, temperature=0))
+            shown, labelled = await first_words(bench, began, 20), await whispers(bench, 30)
+    rows = (
+        row("acknowledgement while four replies are written", "p99 under 500 ms", acknowledged),
+        row("the model's first token to visible text", "under 1 s", shown),
+        row("`/emotion` to the label", "", labelled),
+    )
+    await engine.close()
+    print("| what | wanted | p50 | p99 | of |\n| --- | --- | ---: | ---: | ---: |\n" + "\n".join(rows))
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model-dir", type=Path, default=ROOT / "models" / "starter")
+    parser.add_argument("--count", type=int, default=200, help="acknowledgements")
+    options = parser.parse_args()
+    asyncio.run(measure(options.model_dir, options.count))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
