@@ -15,6 +15,7 @@ import torch
 from models_bench import random_model
 
 from bot.engine import compiled
+from bot.engine.compiled import keeping
 from bot.engine.decoder import Chunk, Decoder
 from bot.engine.decoders import open_decoder
 from bot.engine.tensors import Floats
@@ -184,15 +185,40 @@ def test_a_shape_that_does_not_fit_runs_on_torch(tmp_path: Path) -> None:
 
 
 KEPT = """
-from bot.engine.compiled import keeping, layers
-keeping.use()
-print(sum(layers.work.stats.cache_hits.values()))
+import sys
+sys.modules["numba"] = None  # whatever imports it fails
+from bot.engine.compiled import keeping
+keeping.loaded()
 """
 
 
 @pytest.mark.model
-def test_what_prepare_compiled_is_not_compiled_again(model_dir: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KEPT], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
-    )
-    assert done.stdout.strip() == "1"
+def test_what_prepare_compiled_is_loaded_without_the_compiler(model_dir: Path) -> None:
+    subprocess.run([sys.executable, "-c", KEPT], cwd=ROOT, check=True, timeout=120)
+
+
+@pytest.mark.parametrize("content", [b"", b"work\n", b"work\nnonsense", b"no name and no end"])
+def test_kept_code_that_is_damaged_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    kept = keeping._file().read_bytes()
+    monkeypatch.setattr(keeping, "_PLACE", tmp_path)
+    monkeypatch.setattr(keeping, "_compiled", lambda _: keeping._parse(kept))  # that takes half a minute
+    keeping._file().write_bytes(content)
+    assert callable(keeping.loaded.__wrapped__())
+    assert keeping._file().read_bytes() == content, "a start writes nothing"
+    keeping.keep()
+    assert keeping._file().read_bytes() == kept, "prepare does"
+
+
+def test_code_of_other_sources_or_compilers_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_PLACE", tmp_path)
+    monkeypatch.setattr(keeping, "_compiled", lambda _: ("work", b"\x7fELF"))
+    here = keeping._file()
+    keeping.keep()
+    monkeypatch.setattr(keeping.metadata, "version", lambda _: "0.0.1")
+    assert keeping._file() != here
+    keeping.keep()
+    assert [*tmp_path.iterdir()] == [keeping._file()], "what nobody uses any more goes"

@@ -1,83 +1,124 @@
 """Machine code kept beside this package, as Python keeps its own: written by `prepare`, else only read.
 
-It is not kept beside the weights: a model directory may come from anybody.
+It is not kept beside the weights: a model directory may come from anybody. LLVM links it, and numba,
+which made it and takes longer to import than the code to load, is not needed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
 import logging
-import threading
+import os
 import time
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
-
-from bot.engine.compiled import columns, kernels, layers, products, tiles, vectors
+from llvmlite import binding as llvm
 
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
 _PLACE = _HERE / "__pycache__"
-_writing = threading.Event()
+_SOURCES = ("columns", "vectors", "tiles", "compiling", "kernels", "products", "layers")
+# Of numba's functions: where the result and an exception go (both unused), then the kernel's own arguments.
+_TYPE = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *(ctypes.c_int64,) * 6, ctypes.c_float
+)
+_NOWHERE = ctypes.create_string_buffer(64)
+
+Work = Callable[[int, int, int, int, int, int, float], None]
 
 
-class _Place(_CacheLocator):
-    """One directory; what is in it belongs to the sources as they are now, or is not used."""
+@lru_cache(maxsize=1)
+def loaded() -> Work:
+    """`layers.work` as machine code: from what is kept, or compiled where nothing is for this processor.
 
-    def ensure_cache_path(self) -> None:
-        if _writing.is_set():
-            _PLACE.mkdir(exist_ok=True)
-
-    def get_cache_path(self) -> str:
-        return str(_PLACE)
-
-    def get_source_stamp(self) -> str:
-        sources = (
-            Path(str(module.__file__)) for module in (columns, vectors, tiles, kernels, products, layers)
-        )
-        return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-
-    def get_disambiguator(self) -> str:
-        return "kept"
-
-    @classmethod
-    def from_function(cls, function: Any, file: str) -> _Place:
-        return cls()
-
-
-class _Code(CompileResultCacheImpl):
-    _locator_classes = [_Place]  # noqa: RUF012  numba's own name and type
-
-
-class _Kept(FunctionCache):
-    _impl_class = _Code
-
-    def save_overload(self, signature: Any, data: Any) -> None:
-        if _writing.is_set():
-            super().save_overload(signature, data)
-
-
-def use() -> None:
-    """Have the kernels ready: from what is kept, or compiled where nothing is, or not for this processor."""
-    if not isinstance(layers.work._cache, _Kept):
-        layers.work._cache = _Kept(layers.work.py_func)
+    Calls let go of the interpreter's lock.
+    """
+    machine = _machine()
+    try:
+        name, code = _parse(_file().read_bytes())
+    except (OSError, ValueError):
         began = time.perf_counter()
-        layers.compile_all()
-        if layers.work.stats.cache_misses:
-            seconds = time.perf_counter() - began
-            log.info("compiled in %.0f s; `python -m bot prepare` keeps that for the next start", seconds)
+        name, code = _compiled(machine)
+        seconds = time.perf_counter() - began
+        log.info("compiled in %.0f s; `python -m bot prepare` keeps that for the next start", seconds)
+    return _linked(machine, name, code)
 
 
 def keep() -> None:
     """Compile, and keep the result: some ten seconds, or nothing where it is kept already."""
-    _writing.set()
+    file = _file()
+    with contextlib.suppress(OSError, ValueError):
+        _parse(file.read_bytes())
+        return
+    name, code = _compiled(_machine())
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        layers.work._cache = _Kept(layers.work.py_func)
-        layers.work.overloads.clear()
-        layers.compile_all()
+        _PLACE.mkdir(exist_ok=True)
+        temporary.write_bytes(name.encode() + b"\n" + code)
+        for old in _PLACE.glob("kernels-*.o"):
+            old.unlink(missing_ok=True)
+        temporary.replace(file)
     except OSError as problem:
         log.warning("compiled code cannot be kept in %s, so each start compiles: %s", _PLACE, problem)
-    finally:
-        _writing.clear()
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _file() -> Path:
+    """Where the code of these sources, by these compilers, for this processor is kept."""
+    digest = hashlib.sha256()
+    for source in _SOURCES:
+        digest.update((_HERE / f"{source}.py").read_bytes())
+    for package in ("numba", "llvmlite"):
+        digest.update(metadata.version(package).encode())
+    digest.update(f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}".encode())
+    return _PLACE / f"kernels-{digest.hexdigest()[:32]}.o"
+
+
+def _parse(content: bytes) -> tuple[str, bytes]:
+    name, _, code = content.partition(b"\n")
+    if not code.startswith(b"\x7fELF"):
+        raise ValueError("no object file")
+    return name.decode(), code
+
+
+def _compiled(machine: llvm.TargetMachine) -> tuple[str, bytes]:
+    from bot.engine.compiled import layers  # numba is read where it is used only
+    from bot.engine.compiled.compiling import object_code
+
+    return object_code(layers.work, machine)
+
+
+def _machine() -> llvm.TargetMachine:
+    """What LLVM makes code for: this processor with all it has."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        codemodel="jitdefault",
+        jit=True,
+    )
+
+
+def _linked(machine: llvm.TargetMachine, name: str, code: bytes) -> Work:
+    linker = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    linker.add_object_file(llvm.ObjectFileRef.from_data(code))
+    linker.finalize_object()
+    function = _TYPE(linker.get_function_address(name))
+    nowhere = ctypes.addressof(_NOWHERE)
+
+    def work(
+        thread: int, threads: int, team: int, job: int, listening: int, signalling: int, epsilon: float
+    ) -> None:
+        function(nowhere, nowhere + 32, thread, threads, team, job, listening, signalling, epsilon)
+
+    work.linker = linker  # type: ignore[attr-defined]  # the code goes with it
+    return work

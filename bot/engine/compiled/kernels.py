@@ -8,16 +8,17 @@ whole weights are exact.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from bot.engine.compiled import vectors
 from bot.engine.compiled.columns import ARRIVED, FAST, TURN, Flags, Floats
+from bot.engine.compiled.compiling import kernel
 from bot.engine.compiled.vectors import ACTIVATION, COARSE, bits, pointer, unbits
 
 _SPINS = 4000  # looks at the barrier before another thread is let to the processor
 
 
-@njit(nogil=True)
+@kernel(nogil=True)
 def wait(team: int, threads: int) -> None:
     """Return when every thread of the team is here."""
     turn = vectors.peek(team + 8 * TURN)
@@ -34,20 +35,20 @@ def wait(team: int, threads: int) -> None:
             spins = 0
 
 
-@njit(inline="always")
+@kernel(inline="always")
 def share(count: int, thread: int, threads: int, unit: int) -> tuple[int, int]:
     """This thread's part of `count`, cut at multiples of `unit`."""
     units = (count + unit - 1) // unit
     return min(count, units * thread // threads * unit), min(count, units * (thread + 1) // threads * unit)
 
 
-@njit(inline="always")
+@kernel(inline="always")
 def floats(address: int, count: int) -> Floats:
     """The float32 array at an address."""
     return carray(pointer(address), (count,), np.float32)  # type: ignore[no-any-return]
 
 
-@njit(fastmath=FAST, inline="always")
+@kernel(fastmath=FAST, inline="always")
 def exponential(x: float) -> float:
     """e^x within 2e-7 of it, by a polynomial after taking whole powers of two out (Cody and Waite, 1980)."""
     x = np.float32(88.0) if x > np.float32(88.0) else x
@@ -64,7 +65,7 @@ def exponential(x: float) -> float:
     return power * unbits((np.int32(whole) + np.int32(127)) << np.int32(23))  # type: ignore[no-any-return]
 
 
-@njit(fastmath=FAST, inline="always")
+@kernel(fastmath=FAST, inline="always")
 def step_of(values: Floats, steps: int) -> tuple[float, float]:
     """The size of a step, of which the largest value has `steps`, and how many steps 1.0 is.
 
@@ -80,7 +81,7 @@ def step_of(values: Floats, steps: int) -> tuple[float, float]:
     return size / np.float32(steps), factor
 
 
-@njit(fastmath=FAST)
+@kernel(fastmath=FAST)
 def rounded(values: Floats, at: int, sizes: Floats, row: int) -> None:
     """Write a row as whole steps of its largest value; `sizes` has a step's size."""
     sizes[row], factor = step_of(values, ACTIVATION)
@@ -89,7 +90,7 @@ def rounded(values: Floats, at: int, sizes: Floats, row: int) -> None:
         target[i] = np.int16(np.int32(np.floor(values[i] * factor + np.float32(0.5))))
 
 
-@njit(fastmath=FAST)
+@kernel(fastmath=FAST)
 def coarsely_rounded(values: Floats, at: int, sizes: Floats, row: int) -> None:
     """As `rounded`, to bytes: 0 is -COARSE - 1 steps."""
     sizes[row], factor = step_of(values, COARSE)
@@ -98,7 +99,7 @@ def coarsely_rounded(values: Floats, at: int, sizes: Floats, row: int) -> None:
         target[i] = np.uint8(np.int32(np.floor(values[i] * factor + np.float32(COARSE + 1.5))))
 
 
-@njit(fastmath=FAST)
+@kernel(fastmath=FAST)
 def normalised(values: Floats, weight: Floats, epsilon: float, into: Floats) -> None:
     """RMSNorm (Zhang and Sennrich, 2019)."""
     total = np.float32(0.0)
@@ -109,7 +110,7 @@ def normalised(values: Floats, weight: Floats, epsilon: float, into: Floats) -> 
         into[i] = values[i] * factor * weight[i]
 
 
-@njit(fastmath=FAST)
+@kernel(fastmath=FAST)
 def rotated(states: Floats, rotation: Floats, norm: int, epsilon: float, width: int) -> None:
     """One head's query or key, normalised where the family does that, turned by its position (RoFormer)."""
     if norm:
@@ -120,7 +121,7 @@ def rotated(states: Floats, rotation: Floats, norm: int, epsilon: float, width: 
         states[at + 1] = real * rotation[at + 1] + imaginary * rotation[at]
 
 
-@njit(fastmath=FAST)
+@kernel(fastmath=FAST)
 def attended(
     query: Floats,
     keys: Floats,

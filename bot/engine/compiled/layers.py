@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit, types
+from numba import carray
 
 from bot.engine.compiled import columns as c
 from bot.engine.compiled import kernels as k
 from bot.engine.compiled import products, vectors
 from bot.engine.compiled.columns import Numbers
+from bot.engine.compiled.compiling import kernel
 from bot.engine.compiled.vectors import pointer
 
 
-@njit(fastmath=c.FAST)
+@kernel(fastmath=c.FAST)
 def normalise_and_round(
     job: Numbers, states: int, rows: int, weight: int, epsilon: float, coarse: bool, thread: int, threads: int
 ) -> None:
@@ -20,7 +21,7 @@ def normalise_and_round(
     hidden = job[c.HIDDEN]
     start, end = k.share(rows, thread, threads, 1)
     sizes = k.floats(job[c.SIZES], rows)
-    row_values = np.empty(hidden, np.float32)
+    row_values = k.floats(job[c.WIDE] + thread * job[c.WIDE_ROOM], hidden)
     for row in range(start, end):
         values = k.floats(states + 4 * row * hidden, hidden)
         k.normalised(values, k.floats(weight, hidden), epsilon, row_values)
@@ -30,7 +31,7 @@ def normalise_and_round(
             k.rounded(row_values, job[c.ROUNDED], sizes, row)
 
 
-@njit(fastmath=c.FAST)
+@kernel(fastmath=c.FAST)
 def round_rows(
     job: Numbers, states: int, rows: int, width: int, pitch: int, coarse: bool, thread: int, threads: int
 ) -> None:
@@ -45,7 +46,7 @@ def round_rows(
             k.rounded(values, job[c.ROUNDED], sizes, row)
 
 
-@njit(fastmath=c.FAST)
+@kernel(fastmath=c.FAST)
 def project(
     table: Numbers,
     at: int,
@@ -69,7 +70,7 @@ def project(
         products.project(table, at, job[c.ROUNDED], job[c.SIZES], rows, into, add, wide, thread, threads)
 
 
-@njit(fastmath=c.FAST)
+@kernel(fastmath=c.FAST)
 def store_keys_and_values(
     job: Numbers, layers: Numbers, layer: int, rows: int, epsilon: float, thread: int, threads: int
 ) -> None:
@@ -92,7 +93,7 @@ def store_keys_and_values(
                 target[i] = states[i]
 
 
-@njit(fastmath=c.FAST)
+@kernel(fastmath=c.FAST)
 def attend(job: Numbers, layer: int, rows: int, thread: int, threads: int) -> None:
     """Attention of this thread's rows and heads."""
     heads, kv_heads, width = job[c.HEADS], job[c.KV_HEADS], job[c.WIDTH]
@@ -114,7 +115,7 @@ def attend(job: Numbers, layer: int, rows: int, thread: int, threads: int) -> No
         k.attended(query, keys, values, seen, before, count, scores, mixed, width)
 
 
-@njit(fastmath=c.FAST)
+@kernel(fastmath=c.FAST)
 def keep_wanted(job: Numbers, rows: int) -> None:
     """Move the rows that the last layer goes on with to the front; they are in ascending order."""
     hidden, mixed_width = job[c.HIDDEN], job[c.HEADS] * job[c.WIDTH]
@@ -129,7 +130,7 @@ def keep_wanted(job: Numbers, rows: int) -> None:
             mixed[to * mixed_width + i] = mixed[row * mixed_width + i]
 
 
-@njit(fastmath=c.FAST)
+@kernel(fastmath=c.FAST)
 def gate(job: Numbers, rows: int, thread: int, threads: int) -> None:
     """silu(gate) * up, in the place of gate."""
     mlp = job[c.MLP]
@@ -141,7 +142,7 @@ def gate(job: Numbers, rows: int, thread: int, threads: int) -> None:
             gates[i] = gates[i] / (np.float32(1.0) + k.exponential(-gates[i])) * ups[i]
 
 
-@njit(nogil=True, fastmath=c.FAST)
+@kernel(nogil=True, fastmath=c.FAST)
 def run_pass(thread: int, threads: int, team: int, job: Numbers, epsilon: float) -> None:
     """All layers over the job's rows; `RESULT` gets the final norm of the wanted ones, [wanted, hidden]."""
     rows, hidden, mlp = job[c.ROWS], job[c.HIDDEN], job[c.MLP]
@@ -189,7 +190,7 @@ def run_pass(thread: int, threads: int, team: int, job: Numbers, epsilon: float)
     k.wait(team, threads)
 
 
-@njit(nogil=True, fastmath=c.FAST)
+@kernel(nogil=True, fastmath=c.FAST)
 def run_projection(thread: int, threads: int, team: int, job: Numbers) -> None:
     """One projection of `STATES` [rows, inputs] into `RESULT` [rows, outputs]."""
     rows = job[c.ROWS]
@@ -200,7 +201,7 @@ def run_projection(thread: int, threads: int, team: int, job: Numbers) -> None:
     k.wait(team, threads)
 
 
-@njit(nogil=True)
+@kernel(nogil=True)
 def run(thread: int, threads: int, team: int, job: Numbers, epsilon: float) -> None:
     """What the job says."""
     if job[c.KIND] == c.PASS:
@@ -209,11 +210,15 @@ def run(thread: int, threads: int, team: int, job: Numbers, epsilon: float) -> N
         run_projection(thread, threads, team, job)
 
 
-@njit(nogil=True)
+@kernel(nogil=True)
 def work(
-    thread: int, threads: int, team: int, job: Numbers, listening: int, signalling: int, epsilon: float
+    thread: int, threads: int, team: int, at: int, listening: int, signalling: int, epsilon: float
 ) -> None:
-    """Thread 0 wakes the others and does one job with them; they do job after job, until one says stop."""
+    """Thread 0 wakes the others and does one job with them; they do job after job, until one says stop.
+
+    team, at: addresses of the team's own array and of the job.
+    """
+    job = carray(pointer(at), (c.JOB,), np.int64)
     if thread == 0:
         for _ in range(threads - 1):
             vectors.write_byte(signalling, team + 8 * c.SIGNAL)
@@ -221,9 +226,3 @@ def work(
         return
     while vectors.read_byte(listening, team + 8 * c.SIGNAL) == 1 and job[c.KIND] != c.STOP:
         run(thread, threads, team, job, epsilon)
-
-
-def compile_all() -> None:
-    """Have all of it compiled, or read from where it is kept."""
-    kinds = (types.int64,) * 3, types.Array(types.int64, 1, "C"), types.int64, types.int64, types.float32
-    work.compile((*kinds[0], *kinds[1:]))

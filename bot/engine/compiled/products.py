@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from bot.engine.compiled import GROUP, tiles
 from bot.engine.compiled.columns import (
@@ -20,8 +20,9 @@ from bot.engine.compiled.columns import (
     Floats,
     Numbers,
 )
+from bot.engine.compiled.compiling import kernel
 from bot.engine.compiled.kernels import floats, share
-from bot.engine.compiled.vectors import COARSE, WEIGHT, pointer, unbits
+from bot.engine.compiled.vectors import COARSE, WEIGHT, few_floats, pointer, unbits
 
 _WIDEN = 12  # rows from which 4-bit weights are widened once, not for each four rows
 _PART, _COARSE_PART = 1024, 2048  # inputs multiplied at once
@@ -29,7 +30,7 @@ _int8_row, _int4_row = tiles.int_row(4), tiles.nibble_row(4)
 _int8_tile, _int16_tile = tiles.int_tile(8), tiles.int_tile(16)
 
 
-@njit(fastmath=FAST)
+@kernel(fastmath=FAST)
 def widened(codes: int, scales: int, inputs: int, outputs: int, into: int, sizes: Floats) -> None:
     """Some outputs' 4-bit weights as 13-bit integers, and what one of them stands for."""
     groups = inputs // GROUP
@@ -51,7 +52,7 @@ def widened(codes: int, scales: int, inputs: int, outputs: int, into: int, sizes
                 )
 
 
-@njit(fastmath=FAST)
+@kernel(fastmath=FAST)
 def project_some(
     table: Numbers, at: int, x: int, size: float, target: Floats, add: int, start: int, end: int
 ) -> None:
@@ -80,7 +81,7 @@ def project_some(
         target[output], target[output + 1], target[output + 2], target[output + 3] = a, b, c, d
 
 
-@njit(fastmath=FAST)
+@kernel(fastmath=FAST)
 def project_row(
     table: Numbers, at: int, x: int, size: float, into: int, add: int, thread: int, threads: int
 ) -> None:
@@ -90,7 +91,7 @@ def project_row(
     project_some(table, at, x, size, floats(into, outputs), add, start, end)
 
 
-@njit(fastmath=FAST)
+@kernel(fastmath=FAST)
 def project(
     table: Numbers,
     at: int,
@@ -115,10 +116,13 @@ def project(
     scale_pitch = inputs // GROUP * 2
     widen = not eight and rows >= _WIDEN
     start, end = share(outputs, thread, threads, BLOCK)
-    factors = np.ones(BLOCK, np.float32)
+    place_of_factors = few_floats()
+    factors = floats(place_of_factors, BLOCK)
+    for i in range(BLOCK):
+        factors[i] = np.float32(1.0)
     for block in range(start, end, BLOCK):
         until = min(block + BLOCK, end)
-        factor = scales + 4 * block if eight else np.int64(factors.ctypes.data)
+        factor = scales + 4 * block if eight else place_of_factors
         if widen:
             widened(codes + block * pitch, scales + block * scale_pitch, inputs, until - block, wide, factors)
         more = add
@@ -177,7 +181,7 @@ def project(
                     target[output] += offsets[output]
 
 
-@njit(fastmath=FAST)
+@kernel(fastmath=FAST)
 def project_coarsely(
     table: Numbers, at: int, x: int, sizes: int, rows: int, into: int, add: int, thread: int, threads: int
 ) -> None:
@@ -185,13 +189,16 @@ def project_coarsely(
     codes, scales, bias = table[at + CODES], table[at + SCALES], table[at + BIAS]
     outputs, inputs = table[at + OUTPUTS], table[at + INPUTS]
     start, end = share(outputs, thread, threads, BLOCK)
-    less, none = np.zeros(BLOCK, np.float32), np.zeros(BLOCK, np.float32)
+    place_of_less, place_of_none = few_floats(), few_floats()
+    less, none = floats(place_of_less, BLOCK), floats(place_of_none, BLOCK)
+    for i in range(BLOCK):
+        none[i] = np.float32(0.0)
     offsets = floats(bias, outputs if bias else 0)
     for block in range(start, end, BLOCK):
         until = min(block + BLOCK, end)
         for output in range(block, until):
             less[output - block] = np.float32(COARSE + 1) * tiles.weight_sum(codes + output * inputs, inputs)
-        more, correction = add, np.int64(less.ctypes.data)
+        more, correction = add, place_of_less
         for first in range(0, inputs, _COARSE_PART):
             part = min(_COARSE_PART, inputs - first)
             for row in range(0, rows, COLUMNS):
@@ -210,7 +217,7 @@ def project_coarsely(
                         4 * outputs,
                         more,
                     )
-            more, correction = ADD, np.int64(none.ctypes.data)
+            more, correction = ADD, place_of_none
         if bias:
             for row in range(rows):
                 target = floats(into + 4 * row * outputs, outputs)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.engine.compiled import columns as c
-from bot.engine.compiled import keeping, layers
+from bot.engine.compiled import keeping
 from bot.engine.compiled.columns import Numbers
 
 _LINE = 64  # bytes
@@ -25,13 +25,14 @@ class Team:
     def __init__(self, threads: int, epsilon: float) -> None:
         self.threads = threads
         self._job = np.zeros(c.JOB, np.int64)
-        keeping.use()
-        self._epsilon = np.float32(epsilon)
+        self._work = keeping.loaded()
+        self._epsilon = epsilon
         self._shared = np.zeros(c.TEAM, np.int64)
         self._listening, self._signalling = os.pipe()
         others = []
         for number in range(1, threads):
             arguments = (
+                self._work,
                 self._shared,
                 number,
                 threads,
@@ -60,8 +61,8 @@ class Team:
         rounded, sizes = room(padded(rows), width, dtype=np.int16), room(padded(rows))
         there = {c.ROWS: rows, c.ROUNDED: rounded.ctypes.data, c.SIZES: sizes.ctypes.data}
         self.set({**columns, **there})
-        shared = self._shared.ctypes.data
-        layers.work(0, self.threads, shared, self._job, self._listening, self._signalling, self._epsilon)
+        shared, job = self._shared.ctypes.data, self._job.ctypes.data
+        self._work(0, self.threads, shared, job, self._listening, self._signalling, self._epsilon)
 
 
 def room(*shape: int, dtype: Any = np.float32) -> NDArray[Any]:
@@ -79,10 +80,17 @@ def padded(rows: int) -> int:
 
 
 def _serve(
-    shared: Numbers, number: int, threads: int, job: Numbers, listening: int, signalling: int, epsilon: Any
+    work: keeping.Work,
+    shared: Numbers,
+    number: int,
+    threads: int,
+    job: Numbers,
+    listening: int,
+    signalling: int,
+    epsilon: float,
 ) -> None:
     """One thread's life; it holds what it reads."""
-    layers.work(number, threads, shared.ctypes.data, job, listening, signalling, epsilon)
+    work(number, threads, shared.ctypes.data, job.ctypes.data, listening, signalling, epsilon)
 
 
 def _dismiss(others: list[threading.Thread], job: Numbers, listening: int, signalling: int) -> None:

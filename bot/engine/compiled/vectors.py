@@ -14,6 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from bot.engine.compiled.columns import BLOCK
+
 I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 Builder = Any  # llvmlite and numba are not typed
 Value = Any
@@ -102,6 +104,16 @@ def pointer(context: Any, address: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.PointerType(I8))
 
     return types.voidptr(types.int64), generate
+
+
+@intrinsic
+def few_floats(context: Any) -> Any:
+    """The address of BLOCK float32 without a meaning yet, until the calling kernel returns."""
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
+        return builder.ptrtoint(cgutils.alloca_once(builder, ir.ArrayType(F32, int(BLOCK))), I64)
+
+    return types.int64(), generate
 
 
 @intrinsic
