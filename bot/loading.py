@@ -26,5 +26,5 @@ def load_engine(settings: Settings) -> tuple[Engine, Path | None]:
     from bot.models import check_model, find_model
 
     directory = find_model(settings)
-    check_model(directory)
+    check_model(directory, tokenizer=False)
     return open_engine(directory, settings), directory

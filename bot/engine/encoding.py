@@ -38,8 +38,9 @@ _MARK = re.compile("\ue000(\\d+)\ue001")
 class Encoder:
     """The tokenizer and chat template of one model directory. Safe to share between threads."""
 
-    def __init__(self, directory: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    def __init__(self, directory: Path, vocabulary: int | None = None) -> None:
+        """`vocabulary`: how many tokens the model has. Raises EngineError for a tokenizer that is not its."""
+        self._tokenizer = _open_tokenizer(directory / "tokenizer.json", vocabulary)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         # Control tokens are looked up by name; what is encoded is always text.
@@ -140,6 +141,21 @@ class Encoder:
                     pending += part
         pending += opening
         return ids + (self.encode_text(pending) if pending else [])
+
+
+def _open_tokenizer(file: Path, vocabulary: int | None) -> Tokenizer:
+    mend = "put the model's own file there, or run `python -m bot fetch`"
+    if not file.is_file():
+        raise EngineError(f"{file} is missing: {mend}")
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as problem:  # the library has no type of its own for it
+        said = " ".join(str(problem).split())
+        raise EngineError(f"{file} is damaged ({said}): {mend}") from None
+    last = max([tokenizer.get_vocab_size() - 1, *tokenizer.get_added_tokens_decoder()])
+    if vocabulary is not None and last >= vocabulary:
+        raise EngineError(f"{file} has tokens up to {last}, the model only {vocabulary}: {mend}")
+    return tokenizer
 
 
 def _split(text: str, count: int) -> list[tuple[str, int | None]]:

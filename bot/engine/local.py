@@ -18,6 +18,7 @@ from bot.engine.prefix_store import PrefixStore
 from bot.engine.requests import Score, Stream
 from bot.engine.sampling import Sampler, read_defaults
 from bot.engine.scheduler import Scheduler
+from bot.engine.shape import read_shape
 
 MEGABYTE = 1_000_000
 # Shorter prompts are encoded at once; longer ones in a thread, where they do not hold the event loop up.
@@ -43,7 +44,7 @@ class LocalEngine:
 
         Raises EngineError for a directory that cannot be used.
         """
-        self.encoder = Encoder(directory)
+        self.encoder = Encoder(directory, read_shape(directory).vocabulary)
         self.decoder = _opened(directory, precision, threads)
         self.defaults = read_defaults(directory)
         self.ends = frozenset(self.encoder.end_tokens | self.defaults.ends)

@@ -13,12 +13,19 @@ from bot.models.errors import ModelError
 from bot.models.stored import Shapes, read_json, stored_shapes
 
 
-def check_model(directory: Path) -> None:
-    """Raise ModelError, naming the file and the mend, unless the engine can open `directory`."""
+def check_model(directory: Path, *, tokenizer: bool = True) -> None:
+    """Raise ModelError, naming the file and the mend, unless the engine can open `directory`.
+
+    tokenizer: False leaves it to the engine, which has to read all of that large file itself.
+    """
     if not directory.is_dir():
         raise ModelError(f"{directory} is not a directory: run `python -m bot fetch`, or correct MODEL_DIR")
     shape = _read_config(directory)
-    _check_tokenizer(directory, shape)
+    if tokenizer:
+        _check_tokenizer(directory, shape)
+    for name in ("tokenizer_config.json", "generation_config.json"):
+        if (directory / name).exists():
+            read_json(directory / name)
     file, stored = stored_shapes(directory)
     for name, size in _expected(shape).items():
         if name not in stored:
@@ -62,9 +69,6 @@ def _check_tokenizer(directory: Path, shape: Shape) -> None:
             f"{file} has tokens up to {last}, the model only {shape.vocabulary}: "
             "put the model's own file there"
         )
-    for name in ("tokenizer_config.json", "generation_config.json"):
-        if (directory / name).exists():
-            read_json(directory / name)
 
 
 def _expected(shape: Shape) -> Shapes:

@@ -2,4 +2,6 @@
 
 from bot.schema.tables import Base, FeedbackRow, MarkRow, RequestRow, SettingsRow, ThreadRow, TurnRow
 
-__all__ = ["Base", "FeedbackRow", "MarkRow", "RequestRow", "SettingsRow", "ThreadRow", "TurnRow"]
+NEWEST = "0002"  # the last of the steps
+
+__all__ = ["NEWEST", "Base", "FeedbackRow", "MarkRow", "RequestRow", "SettingsRow", "ThreadRow", "TurnRow"]

@@ -12,10 +12,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, inspect, select, table
+from sqlalchemy import column as named
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -35,6 +33,10 @@ _Opened = TypeVar("_Opened", bound="Database")
 
 class StorageError(RuntimeError):
     """The database cannot be used; the message says which one, why, and the mend."""
+
+
+class _Newer(Exception):
+    """The database has steps that this version does not know."""
 
 
 class Database:
@@ -63,7 +65,7 @@ class Database:
                     await connection.run_sync(_upgrade)
             opened = cls(engine)
             await opened.check()
-        except CommandError as problem:
+        except _Newer as problem:
             await engine.dispose()
             raise StorageError(
                 f"{shown} was written by a newer version of this bot: {problem}; "
@@ -190,12 +192,29 @@ async def _one_at_a_time() -> AsyncIterator[None]:
 
 
 def _upgrade(connection: Connection) -> None:
+    if _is_newest(connection):
+        return
+    from alembic import command  # half of the time that a start needs for the database
+    from alembic.config import Config
+    from alembic.util import CommandError
+
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
     if connection.dialect.name == "sqlite":  # all steps or none, and one process at a time
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as problem:
+        raise _Newer(str(problem)) from None
+
+
+def _is_newest(connection: Connection) -> bool:
+    """Whether the last step is the one that was taken last."""
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    found: Any = connection.execute(select(named("version_num")).select_from(table("alembic_version")))
+    return [str(taken) for (taken,) in found] == [schema.NEWEST]
 
 
 _MENDS = {

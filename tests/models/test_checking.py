@@ -14,7 +14,7 @@ import pytest
 import torch
 from small_models import random_model, vocabulary, write_directory, write_offline_package
 
-from bot.engine import Engine, Message, Prompt
+from bot.engine import Engine, EngineError, Message, Prompt
 from bot.loading import load_engine
 from bot.models import ModelError, check_model
 from bot.models.vocabulary import write_tokenizer
@@ -112,6 +112,14 @@ def _shorten_vocabulary(directory: Path) -> None:
     _edit(directory / "config.json", vocab_size=200)
 
 
+def _enlarge_tokenizer(directory: Path) -> None:
+    file = directory / "tokenizer.json"
+    found = json.loads(file.read_text(encoding="utf-8"))
+    known = len(found["model"]["vocab"]) + len(found["added_tokens"])
+    found["model"]["vocab"] |= {f"more {number}": number for number in range(known, 500)}
+    file.write_text(json.dumps(found), encoding="utf-8")
+
+
 DAMAGES: list[tuple[str, Callable[[Path], Any], str]] = [
     ("truncated weights", lambda d: _truncate(d / "model.safetensors"), "model.safetensors has"),
     ("no header", lambda d: (d / "model.safetensors").write_bytes(b"\xff" * 100), "safetensors is cut short"),
@@ -124,8 +132,8 @@ DAMAGES: list[tuple[str, Callable[[Path], Any], str]] = [
     ("no weights", lambda d: (d / "model.safetensors").unlink(), "has no weights"),
     ("no tokenizer", lambda d: (d / "tokenizer.json").unlink(), "tokenizer.json is missing"),
     ("truncated tokenizer", lambda d: _truncate(d / "tokenizer.json"), "tokenizer.json is damaged"),
-    ("no vocabulary", lambda d: (d / "tokenizer.json").write_text("{}"), "tokenizer.json has no vocabulary"),
-    ("larger tokenizer", _shorten_vocabulary, "tokenizer.json has tokens up to 263, the model only 200"),
+    ("no vocabulary", lambda d: (d / "tokenizer.json").write_text("{}"), "tokenizer.json is damaged"),
+    ("larger tokenizer", _enlarge_tokenizer, "tokenizer.json has tokens up to 499, the model only"),
     (
         "damaged settings",
         lambda d: _truncate(d / "tokenizer_config.json"),
@@ -195,13 +203,31 @@ def test_a_damaged_directory_is_refused_in_one_line(
     shutil.copytree(whole, directory)
     monkeypatch.chdir(tmp_path)
     damage(directory)
-    with pytest.raises(ModelError, match=told) as refused:
+    with pytest.raises((ModelError, EngineError), match=told) as refused:
         load_engine(Settings(model_dir=directory))
     line = str(refused.value)
     assert "\n" not in line
     assert str(directory) in line
     assert any(mend in line for mend in ("put ", "use "))
     assert not (tmp_path / "ran-from-a-model-file").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda d: (d / "tokenizer.json").unlink(), "tokenizer.json is missing"),
+        (lambda d: _truncate(d / "tokenizer.json"), "tokenizer.json is damaged"),
+        (lambda d: (d / "tokenizer.json").write_text("{}"), "tokenizer.json has no vocabulary"),
+        (_shorten_vocabulary, "tokenizer.json has tokens up to 263, the model only 200"),
+    ],
+)
+def test_a_tokenizer_is_refused_without_loading_anything(
+    tmp_path: Path, whole: Path, damage: Callable[[Path], Any], told: str
+) -> None:
+    directory = Path(shutil.copytree(whole, tmp_path / "model"))
+    damage(directory)
+    with pytest.raises(ModelError, match=told):
+        check_model(directory)
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 
+from bot import schema
 from bot.storage import Request, Storage, StorageError, Turn
 from bot.storage import database as storage_database
 
@@ -28,9 +30,14 @@ async def test_a_new_database_has_every_table_and_step(tmp_path: Path) -> None:
     await storage.close()
     found = sqlite3.connect(tmp_path / "deep" / "bot.sqlite3")
     assert found.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert found.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+    assert found.execute("SELECT version_num FROM alembic_version").fetchone() == (schema.NEWEST,)
     tables = {row[0] for row in found.execute("SELECT name FROM sqlite_master WHERE type='table'")}
     assert {"turns", "threads", "requests", "feedback", "user_settings", "marks"} <= tables
+
+
+def test_the_newest_step_is_the_one_that_none_follows() -> None:
+    steps = ScriptDirectory(str(Path(schema.__file__).parent))
+    assert steps.get_heads() == [schema.NEWEST]
 
 
 async def test_an_older_database_is_brought_up_to_date(tmp_path: Path) -> None:
