@@ -157,7 +157,7 @@ def _layout(shape: Shape, precision: str) -> str:
     if precision != "int4":
         return ""
     if compiled.suits(shape, precision):
-        return "nibbles, head in int8"
+        return "nibbles in words, head in int8"
     from bot.engine import int4  # torch is read where it is used only
 
     return int4.layout()

@@ -44,9 +44,10 @@ def rounded(weight: torch.Tensor, precision: str) -> torch.Tensor:
     from bot.engine.compiled.codes import Nibbles
 
     kept = Nibbles().encode(weight)
-    groups = kept["nibbles"].view(len(weight), -1, compiled.GROUP // 2)
-    codes = torch.cat((groups & 15, groups >> 4), 2).float() - 8
-    return (codes * kept["scales"].float()[:, :, None]).view_as(weight)
+    words = kept["nibbles"].view(torch.int16).view(len(weight), -1, 1, compiled.GROUP // 2).int()
+    up = torch.tensor([28, 24, 20, 16], dtype=torch.int32)[:, None]
+    codes = (words << up >> 28).reshape(len(weight), -1, compiled.GROUP)
+    return (codes.float() * kept["scales"].float()[:, :, None]).view_as(weight)
 
 
 @pytest.fixture(scope="module", params=[(f, p) for f in FAMILIES for p in PRECISIONS], ids="-".join)

@@ -22,7 +22,7 @@ from bot.engine.processor import has_avx2, has_dot_product
 from bot.engine.shape import Shape
 
 PRECISIONS = ("int8", "int4")
-GROUP = 32  # inputs that share a scale in int4; all sizes of inputs must be multiples
+GROUP = 32  # inputs that share a scale in int4; all sizes of inputs must be multiples of two
 _OUTPUTS = 4  # outputs multiplied at once
 
 
@@ -34,6 +34,6 @@ def runs_here() -> bool:
 def suits(shape: Shape, precision: str) -> bool:
     """Whether a model's passes are compiled here; the others run on torch's kernels."""
     inputs = (shape.hidden, shape.mlp, shape.heads * shape.head_dim)
-    fits = all(size % GROUP == 0 for size in inputs) and shape.vocabulary % _OUTPUTS == 0
+    fits = all(size % (2 * GROUP) == 0 for size in inputs) and shape.vocabulary % _OUTPUTS == 0
     even = shape.head_dim % 2 == 0 and shape.kv_heads * shape.head_dim % _OUTPUTS == 0
     return precision in PRECISIONS and fits and even and runs_here()

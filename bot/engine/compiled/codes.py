@@ -13,7 +13,9 @@ _AT_ONCE = 1 << 18  # weights quantised at once: what stays in the processor's c
 
 
 class Nibbles:
-    """See Kind. A group's 16 bytes hold its first half in the low nibbles and its second in the high ones."""
+    """See Kind. Sixteen words of 16 bits hold two groups: the lowest nibbles the first half of the first,
+    the next its second half, then the halves of the second group.
+    """
 
     mapped = True
 
@@ -26,8 +28,9 @@ class Nibbles:
         codes, scales = [], []
         for part in torch.split(weight, max(1, _AT_ONCE // weight.shape[1])):
             code, scale, _ = quantise_groups(part.float(), symmetric=True)
-            halves = code.view(len(code), -1, 2, GROUP // 2)
-            codes.append((halves[:, :, 0] | halves[:, :, 1] << 4).flatten(1))
+            halves = (code ^ 8).view(len(code), -1, 4, GROUP // 2)  # two's complement
+            low, high = (halves[:, :, at] | halves[:, :, at + 1] << 4 for at in (0, 2))
+            codes.append(torch.stack((low, high), -1).flatten(1))
             scales.append(scale.bfloat16())
         return {"nibbles": torch.cat(codes), "scales": torch.cat(scales)}
 

@@ -22,7 +22,7 @@ from bot.engine.compiled.columns import (
 )
 from bot.engine.compiled.compiling import kernel
 from bot.engine.compiled.kernels import floats, share
-from bot.engine.compiled.vectors import COARSE, WEIGHT, few_floats, pointer, unbits
+from bot.engine.compiled.vectors import COARSE, NIBBLE, WEIGHT, few_floats, pointer, unbits
 
 _WIDEN = 12  # rows from which 4-bit weights are widened once, not for each four rows
 _PART, _COARSE_PART = 1024, 2048  # inputs multiplied at once
@@ -30,26 +30,34 @@ _int8_row, _int4_row = tiles.int_row(4), tiles.nibble_row(4)
 _int8_tile, _int16_tile = tiles.int_tile(8), tiles.int_tile(16)
 
 
+@kernel(fastmath=FAST, inline="always")
+def nearest(code: int, factor: float) -> int:
+    return np.int16(np.int32(np.floor(np.float32(code) * factor + np.float32(0.5))))  # type: ignore[return-value]
+
+
 @kernel(fastmath=FAST)
 def widened(codes: int, scales: int, inputs: int, outputs: int, into: int, sizes: Floats) -> None:
     """Some outputs' 4-bit weights as 13-bit integers, and what one of them stands for."""
     groups = inputs // GROUP
     for output in range(outputs):
-        halves = carray(pointer(codes + output * inputs // 2), (groups, GROUP // 2), np.uint8)
+        words = carray(pointer(codes + output * inputs // 2), (groups // 2, GROUP // 2), np.int16)
         factors = carray(pointer(scales + output * groups * 2), (groups,), np.uint16)
-        target = carray(pointer(into + 2 * output * inputs), (groups, 2, GROUP // 2), np.int16)
+        target = carray(pointer(into + 2 * output * inputs), (groups // 2, 4, GROUP // 2), np.int16)
         largest = np.float32(1e-30)
         for group in range(groups):
             largest = max(largest, abs(unbits(np.int32(factors[group]) << np.int32(16))))
         sizes[output] = largest * np.float32(8.0 / WEIGHT)
-        for group in range(groups):
-            factor = unbits(np.int32(factors[group]) << np.int32(16)) / sizes[output]
+        for pair in range(groups // 2):
+            first = unbits(np.int32(factors[2 * pair]) << np.int32(16)) / sizes[output] / np.float32(NIBBLE)
+            other = (
+                unbits(np.int32(factors[2 * pair + 1]) << np.int32(16)) / sizes[output] / np.float32(NIBBLE)
+            )
             for i in range(GROUP // 2):
-                low, high = np.int32(halves[group, i] & 15) - 8, np.int32(halves[group, i] >> 4) - 8
-                target[group, 0, i] = np.int16(np.int32(np.floor(np.float32(low) * factor + np.float32(0.5))))
-                target[group, 1, i] = np.int16(
-                    np.int32(np.floor(np.float32(high) * factor + np.float32(0.5)))
-                )
+                word = words[pair, i]
+                target[pair, 0, i] = nearest(np.int16(word << 12), first)
+                target[pair, 1, i] = nearest(np.int16(word << 8 & -NIBBLE), first)
+                target[pair, 2, i] = nearest(np.int16(word << 4 & -NIBBLE), other)
+                target[pair, 3, i] = nearest(np.int16(word & -NIBBLE), other)
 
 
 @kernel(fastmath=FAST)
@@ -71,6 +79,8 @@ def project_some(
             c, d = c * factors[output + 2], d * factors[output + 3]
         else:
             a, b, c, d = _int4_row(place, pitch, scale, scale_pitch, x, inputs)
+            a, b = a * np.float32(1 / NIBBLE), b * np.float32(1 / NIBBLE)
+            c, d = c * np.float32(1 / NIBBLE), d * np.float32(1 / NIBBLE)
         a, b, c, d = a * size, b * size, c * size, d * size
         if bias:
             a, b = a + offsets[output], b + offsets[output + 1]
@@ -119,7 +129,7 @@ def project(
     place_of_factors = few_floats()
     factors = floats(place_of_factors, BLOCK)
     for i in range(BLOCK):
-        factors[i] = np.float32(1.0)
+        factors[i] = np.float32(1 / NIBBLE)
     for block in range(start, end, BLOCK):
         until = min(block + BLOCK, end)
         factor = scales + 4 * block if eight else place_of_factors

@@ -19,10 +19,11 @@ from bot.engine.compiled.vectors import (
     I16,
     I32,
     I64,
+    NIBBLE,
     Builder,
     Value,
-    bfloat,
     count,
+    fetch,
     function,
     load,
     offsets_of,
@@ -30,6 +31,7 @@ from bot.engine.compiled.vectors import (
     same,
     to_floats,
     total,
+    two_bfloats,
     vector_of,
 )
 
@@ -49,7 +51,9 @@ def int_row(rows: int) -> Callable[..., Any]:
         def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
             weight, pitch, x, inputs = arguments
             lines = offsets_of(builder, weight, pitch, rows)
-            sums = _int_sums(builder, lines, [x], ir.Constant(I64, 0), inputs, 8)
+            sums = _int_sums(
+                builder, lines, [x], ir.Constant(I64, 0), inputs, 8, ahead=_ahead(builder, pitch)
+            )
             return context.make_tuple(
                 builder, signature.return_type, [total(builder, to_floats(builder, s)) for s in sums]
             )
@@ -60,14 +64,25 @@ def int_row(rows: int) -> Callable[..., Any]:
 
 
 def _int_sums(
-    builder: Builder, lines: list[Value], others: list[Value], start: Value, end: Value, size: int
+    builder: Builder,
+    lines: list[Value],
+    others: list[Value],
+    start: Value,
+    end: Value,
+    size: int,
+    ahead: Value | None = None,
 ) -> list[Value]:
-    """Eight partial sums in 32 bits for each of the rows of `others` with each of `lines`."""
+    """Eight partial sums in 32 bits for each of the rows of `others` with each of `lines`.
+
+    ahead: how far from what is read the processor shall begin to fetch.
+    """
     zeros = [ir.Constant(vector_of(I32, 8), [0] * 8)] * (len(lines) * len(others))
     at, sums, end_turn = count(builder, start, end, 16, zeros)
     twice = builder.shl(at, ir.Constant(I64, 1))
     place, kind = (at, I8) if size == 8 else (twice, I16)
     read = [load(builder, builder.add(line, place), vector_of(kind, 16)) for line in lines]
+    if ahead is not None:
+        fetch(builder, [builder.add(line, builder.add(place, ahead)) for line in lines])
     wide = [builder.sext(each, vector_of(I16, 16)) if size == 8 else each for each in read]
     results: list[Value] = []
     for other in others:
@@ -78,6 +93,11 @@ def _int_sums(
         ]
     end_turn(results)
     return results
+
+
+def _ahead(builder: Builder, pitch: Value) -> Value:
+    """The rows after the next four: a row of weights is too short for the processor to foresee the next."""
+    return builder.shl(pitch, ir.Constant(I64, 3))
 
 
 def _write_tile(
@@ -235,39 +255,48 @@ def int_tile(size: int) -> Callable[..., Any]:
 
 
 def _nibble_sums(
-    builder: Builder, codes: list[Value], scales: list[Value], others: list[Value], inputs: Value
+    builder: Builder,
+    codes: list[Value],
+    scales: list[Value],
+    others: list[Value],
+    inputs: Value,
+    ahead: Value | None = None,
 ) -> list[Value]:
-    """Eight partial sums of (code - 8) * scale * x for each of `others` with each row of codes."""
-    rows = len(codes)
+    """Eight partial sums of code * scale * x, times NIBBLE, for each of `others` with each row of codes.
+
+    Two groups a turn: a code is shifted to the top of its 16 bits and not down again, which makes it
+    NIBBLE times as large; four products with 15 bits still fit a lane's 32. ahead: see `_int_sums`.
+    """
+    rows, words = len(codes), vector_of(I16, 16)
     nothing = [ir.Constant(vector_of(F32, 8), [0.0] * 8)] * (rows * len(others))
-    at, totals, end_turn = count(builder, ir.Constant(I64, 0), inputs, GROUP, nothing)
-    half, sixteenth, twice = (
+    at, totals, end_turn = count(builder, ir.Constant(I64, 0), inputs, 2 * GROUP, nothing)
+    half, eighth, twice = (
         builder.lshr(at, ir.Constant(I64, 1)),
         builder.lshr(at, ir.Constant(I64, 4)),
         builder.shl(at, ir.Constant(I64, 1)),
     )
-    given = []
-    for other in others:
-        first = builder.add(other, twice)
-        given.append(
-            [
-                load(builder, builder.add(first, ir.Constant(I64, more)), vector_of(I16, 16))
-                for more in (0, 32)
-            ]
-        )
+    if ahead is not None:
+        fetch(builder, [builder.add(line, builder.add(half, ahead)) for line in codes])
     results: list[Value] = [None] * (rows * len(others))
     for row in range(rows):
-        read = load(builder, builder.add(codes[row], half), vector_of(I8, 16))
-        low = builder.and_(read, ir.Constant(vector_of(I8, 16), [15] * 16))
-        high = builder.lshr(read, ir.Constant(vector_of(I8, 16), [4] * 16))
-        eight = ir.Constant(vector_of(I16, 16), [8] * 16)
-        halves = [builder.sub(builder.zext(each, vector_of(I16, 16)), eight) for each in (low, high)]
-        scale = same(builder, bfloat(builder, builder.add(scales[row], sixteenth)), 8)
-        for column, (first, second) in enumerate(given):
-            sums = builder.add(products(builder, halves[0], first), products(builder, halves[1], second))
-            place = column * rows + row
-            scaled = builder.fmul(to_floats(builder, sums), scale, flags=("contract",))
-            results[place] = builder.fadd(totals[place], scaled, flags=("contract",))
+        read = load(builder, builder.add(codes[row], half), words)
+        tops = [builder.shl(read, ir.Constant(words, [by] * 16)) for by in (12, 8, 4)] + [read]
+        tops[1:] = [builder.and_(top, ir.Constant(words, [-NIBBLE] * 16)) for top in tops[1:]]
+        scale = [same(builder, each, 8) for each in two_bfloats(builder, builder.add(scales[row], eighth))]
+        for group in (0, 1):
+            for column, other in enumerate(others):
+                first, place = builder.add(other, twice), column * rows + row
+                found = [
+                    products(
+                        builder, tops[at], load(builder, builder.add(first, ir.Constant(I64, 32 * at)), words)
+                    )
+                    for at in (2 * group, 2 * group + 1)
+                ]
+                scaled = builder.fmul(
+                    to_floats(builder, builder.add(*found)), scale[group], flags=("contract",)
+                )
+                before = totals[place] if group == 0 else results[place]
+                results[place] = builder.fadd(before, scaled, flags=("contract",))
     end_turn(results)
     return results
 
@@ -275,8 +304,8 @@ def _nibble_sums(
 def nibble_row(rows: int) -> Callable[..., Any]:
     """(codes, their stride, scales, their stride, activations, inputs) -> sums, a tuple of `rows`.
 
-    As `int_row`, for 4-bit codes in groups with a bfloat16 scale each. A group's 16 bytes hold its first
-    half in the low nibbles. Strides in bytes.
+    As `int_row`, for 4-bit codes (see codes.Nibbles), and sums that are NIBBLE times as large. Inputs: a
+    multiple of two groups. Strides in bytes.
     """
 
     @intrinsic
@@ -286,7 +315,7 @@ def nibble_row(rows: int) -> Callable[..., Any]:
         def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
             codes, pitch, scales, step, x, inputs = arguments
             lines, factors = offsets_of(builder, codes, pitch, rows), offsets_of(builder, scales, step, rows)
-            sums = _nibble_sums(builder, lines, factors, [x], inputs)
+            sums = _nibble_sums(builder, lines, factors, [x], inputs, _ahead(builder, pitch))
             return context.make_tuple(builder, signature.return_type, [total(builder, each) for each in sums])
 
         return signature, generate
@@ -310,7 +339,7 @@ def nibble_tile(
     to: Any,
     add: Any,
 ) -> Any:
-    """As `int_tile`, for 4-bit codes."""
+    """As `int_tile`, for 4-bit codes; see `nibble_row`."""
     signature = types.void(codes, pitch, scales, scale_pitch, x, step, inputs, factors, sizes, into, to, add)
 
     def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:

@@ -21,6 +21,7 @@ Builder = Any  # llvmlite and numba are not typed
 Value = Any
 ACTIVATION = 16383  # the largest activation in steps: 14 bits and a sign
 COARSE = 111  # the same where 8 bits are enough; a few sums that saturate cost less than a step more
+NIBBLE = 4096  # how many times as large a 4-bit weight is multiplied
 WEIGHT = 4095  # the largest widened 4-bit weight in steps: 12 bits and a sign
 
 
@@ -60,10 +61,19 @@ def same(builder: Builder, value: Value, size: int) -> Value:
     return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
 
 
-def bfloat(builder: Builder, address: Value) -> Value:
-    """The float32 of a bfloat16 in memory."""
-    bits = builder.shl(builder.zext(load(builder, address, I16), I32), ir.Constant(I32, 16))
-    return builder.bitcast(bits, F32)
+def two_bfloats(builder: Builder, address: Value) -> list[Value]:
+    """The float32 of two bfloat16 that stand side by side in memory."""
+    both = load(builder, address, I32)
+    parts = builder.shl(both, ir.Constant(I32, 16)), builder.and_(both, ir.Constant(I32, -65536))
+    return [builder.bitcast(part, F32) for part in parts]
+
+
+def fetch(builder: Builder, addresses: list[Value]) -> None:
+    """Have the processor begin to read memory that is used once and soon. Any address will do."""
+    place = ir.PointerType(I8)
+    call = function(builder, "llvm.prefetch.p0", ir.VoidType(), place, I32, I32, I32)
+    for address in addresses:  # to read, used once, data
+        builder.call(call, (builder.inttoptr(address, place), *(ir.Constant(I32, n) for n in (0, 0, 1))))
 
 
 def count(builder: Builder, start: Value, end: Value, step: int, carried: list[Value]) -> tuple[Any, ...]:
