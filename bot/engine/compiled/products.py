@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import carray
 
@@ -27,12 +29,14 @@ from bot.engine.compiled.vectors import COARSE, NIBBLE, WEIGHT, few_floats, poin
 _WIDEN = 12  # rows from which 4-bit weights are widened once, not for each four rows
 _PART, _COARSE_PART = 1024, 2048  # inputs multiplied at once
 _int8_row, _int4_row = tiles.int_row(4), tiles.nibble_row(4)
-_int8_tile, _int16_tile = tiles.int_tile(8), tiles.int_tile(16)
+# The first rows fetch the weights, which are in the first cache when the others are multiplied.
+_int8_first, _int8_tile, _int16_tile = tiles.int_tile(8, fetching=True), tiles.int_tile(8), tiles.int_tile(16)
 
 
 @kernel(fastmath=FAST, inline="always")
-def nearest(code: int, factor: float) -> int:
-    return np.int16(np.int32(np.floor(np.float32(code) * factor + np.float32(0.5))))  # type: ignore[return-value]
+def nearest(code: int, factor: float) -> Any:
+    """code * factor as a whole number of 16 bits."""
+    return np.int16(np.int32(np.floor(np.float32(code) * factor + np.float32(0.5))))
 
 
 @kernel(fastmath=FAST)
@@ -150,9 +154,14 @@ def project(
                     to, times = result + 4 * output, factor + 4 * place
                     if eight:
                         weights = codes + output * pitch + first
-                        _int8_tile(
-                            weights, pitch, given, 2 * inputs, part, times, size, to, 4 * outputs, more
-                        )
+                        if row == 0:
+                            _int8_first(
+                                weights, pitch, given, 2 * inputs, part, times, size, to, 4 * outputs, more
+                            )
+                        else:
+                            _int8_tile(
+                                weights, pitch, given, 2 * inputs, part, times, size, to, 4 * outputs, more
+                            )
                     elif widen:
                         weights = wide + 2 * (place * inputs + first)
                         _int16_tile(

@@ -189,14 +189,16 @@ def coarse_tile(
 
 @intrinsic
 def weight_sum(context: Any, weight: Any, inputs: Any) -> Any:
-    """The sum of a row of 8-bit weights, a multiple of 32 of them."""
+    """The sum of a row of 8-bit weights, a multiple of 32 of them; the row after the next four is fetched."""
     signature = types.float32(weight, inputs)
 
     def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
         weight, inputs = arguments
         zeros = [ir.Constant(vector_of(I32, 8), [0] * 8)]
         at, sums, end_turn = count(builder, ir.Constant(I64, 0), inputs, 16, zeros)
-        wide = builder.sext(load(builder, builder.add(weight, at), vector_of(I8, 16)), vector_of(I16, 16))
+        place = builder.add(weight, at)
+        fetch(builder, [builder.add(place, builder.shl(inputs, ir.Constant(I64, 2)))])
+        wide = builder.sext(load(builder, place, vector_of(I8, 16)), vector_of(I16, 16))
         results = [builder.add(sums[0], products(builder, wide, ir.Constant(vector_of(I16, 16), [1] * 16)))]
         end_turn(results)
         return total(builder, to_floats(builder, results[0]))
@@ -204,11 +206,12 @@ def weight_sum(context: Any, weight: Any, inputs: Any) -> Any:
     return signature, generate
 
 
-def int_tile(size: int) -> Callable[..., Any]:
+def int_tile(size: int, fetching: bool = False) -> Callable[..., Any]:
     """(weights, their stride, activations, their stride, inputs, factors, sizes, into, its stride, add)
 
     Two rows of 8- or 16-bit weights by four of 16-bit activations, a multiple of 16 and for 16 bits
     at most 1,280. `into` is four rows of float32; where `add` is not 0, they are added to. Strides in bytes.
+    fetching: begin to fetch the weights of the tile after the next.
     """
 
     @intrinsic
@@ -230,10 +233,11 @@ def int_tile(size: int) -> Callable[..., Any]:
         def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
             weight, pitch, x, step, inputs, factors, sizes, into, to, add = arguments
             lines, others = offsets_of(builder, weight, pitch, 2), offsets_of(builder, x, step, 4)
+            ahead = builder.shl(pitch, ir.Constant(I64, 2)) if fetching else None
             if size == 8:
                 sums = [
                     to_floats(builder, s)
-                    for s in _int_sums(builder, lines, others, ir.Constant(I64, 0), inputs, size)
+                    for s in _int_sums(builder, lines, others, ir.Constant(I64, 0), inputs, size, ahead)
                 ]
             else:
                 nothing = [ir.Constant(vector_of(F32, 8), [0.0] * 8)] * 8
@@ -339,13 +343,14 @@ def nibble_tile(
     to: Any,
     add: Any,
 ) -> Any:
-    """As `int_tile`, for 4-bit codes; see `nibble_row`."""
+    """As `int_tile` for few rows, which fetches; 4-bit codes as in `nibble_row`."""
     signature = types.void(codes, pitch, scales, scale_pitch, x, step, inputs, factors, sizes, into, to, add)
 
     def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
         codes, pitch, scales, scale_pitch, x, step, inputs, factors, sizes, into, to, add = arguments
         lines, scale_lines = offsets_of(builder, codes, pitch, 2), offsets_of(builder, scales, scale_pitch, 2)
-        sums = _nibble_sums(builder, lines, scale_lines, offsets_of(builder, x, step, 4), inputs)
+        ahead = builder.shl(pitch, ir.Constant(I64, 2))
+        sums = _nibble_sums(builder, lines, scale_lines, offsets_of(builder, x, step, 4), inputs, ahead)
         adds = builder.icmp_signed("!=", add, ir.Constant(I64, 0))
         _write_tile(builder, sums, factors, sizes, into, to, adds)
         return context.get_dummy_value()
