@@ -35,13 +35,15 @@ from bot.engine.compiled.vectors import (
     vector_of,
 )
 
+_AHEAD = 1024  # bytes from what is read to what the processor begins to fetch, where it is read in order
 _FLUSH = 256  # inputs whose products of an activation and a widened weight fit a lane's 32 bits
 
 
 def int_row(rows: int) -> Callable[..., Any]:
     """(weights, their stride in bytes, activations, inputs) -> sums, a tuple of `rows`.
 
-    Rows of 8-bit weights by one of 16-bit activations. Inputs: a multiple of 16, up to 16,384.
+    Rows of 8-bit weights by one of 16-bit activations, one after the other: memory that is read in its own
+    order comes a third faster than several rows side by side. Inputs: a multiple of 32, up to 16,384.
     """
 
     @intrinsic
@@ -50,10 +52,9 @@ def int_row(rows: int) -> Callable[..., Any]:
 
         def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
             weight, pitch, x, inputs = arguments
-            lines = offsets_of(builder, weight, pitch, rows)
-            sums = _int_sums(
-                builder, lines, [x], ir.Constant(I64, 0), inputs, 8, ahead=_ahead(builder, pitch)
-            )
+            sums = [
+                _int_row_sums(builder, line, x, inputs) for line in offsets_of(builder, weight, pitch, rows)
+            ]
             return context.make_tuple(
                 builder, signature.return_type, [total(builder, to_floats(builder, s)) for s in sums]
             )
@@ -61,6 +62,23 @@ def int_row(rows: int) -> Callable[..., Any]:
         return signature, generate
 
     return multiply  # type: ignore[no-any-return]
+
+
+def _int_row_sums(builder: Builder, line: Value, x: Value, inputs: Value) -> Value:
+    """Eight partial sums in 32 bits of a row of 8-bit weights."""
+    zeros = [ir.Constant(vector_of(I32, 8), [0] * 8)] * 2
+    at, sums, end_turn = count(builder, ir.Constant(I64, 0), inputs, 32, zeros)
+    fetch(builder, [builder.add(line, builder.add(at, ir.Constant(I64, _AHEAD)))])
+    results = []
+    for half in (0, 1):
+        place = builder.add(at, ir.Constant(I64, 16 * half))
+        read = load(builder, builder.add(line, place), vector_of(I8, 16))
+        given = load(builder, builder.add(x, builder.shl(place, ir.Constant(I64, 1))), vector_of(I16, 16))
+        results.append(
+            builder.add(sums[half], products(builder, builder.sext(read, vector_of(I16, 16)), given))
+        )
+    end_turn(results)
+    return builder.add(*results)
 
 
 def _int_sums(
@@ -93,11 +111,6 @@ def _int_sums(
         ]
     end_turn(results)
     return results
-
-
-def _ahead(builder: Builder, pitch: Value) -> Value:
-    """The rows after the next four: a row of weights is too short for the processor to foresee the next."""
-    return builder.shl(pitch, ir.Constant(I64, 3))
 
 
 def _write_tile(
@@ -264,7 +277,7 @@ def _nibble_sums(
     scales: list[Value],
     others: list[Value],
     inputs: Value,
-    ahead: Value | None = None,
+    ahead: Value,
 ) -> list[Value]:
     """Eight partial sums of code * scale * x, times NIBBLE, for each of `others` with each row of codes.
 
@@ -272,16 +285,17 @@ def _nibble_sums(
     NIBBLE times as large; four products with 15 bits still fit a lane's 32. ahead: see `_int_sums`.
     """
     rows, words = len(codes), vector_of(I16, 16)
-    nothing = [ir.Constant(vector_of(F32, 8), [0.0] * 8)] * (rows * len(others))
+    size = rows * len(others)
+    chains = 2 if size == 1 else 1  # a sum alone would wait for its own last addition
+    nothing = [ir.Constant(vector_of(F32, 8), [0.0] * 8)] * (size * chains)
     at, totals, end_turn = count(builder, ir.Constant(I64, 0), inputs, 2 * GROUP, nothing)
     half, eighth, twice = (
         builder.lshr(at, ir.Constant(I64, 1)),
         builder.lshr(at, ir.Constant(I64, 4)),
         builder.shl(at, ir.Constant(I64, 1)),
     )
-    if ahead is not None:
-        fetch(builder, [builder.add(line, builder.add(half, ahead)) for line in codes])
-    results: list[Value] = [None] * (rows * len(others))
+    fetch(builder, [builder.add(line, builder.add(half, ahead)) for line in codes])
+    results = list(totals)
     for row in range(rows):
         read = load(builder, builder.add(codes[row], half), words)
         tops = [builder.shl(read, ir.Constant(words, [by] * 16)) for by in (12, 8, 4)] + [read]
@@ -289,7 +303,7 @@ def _nibble_sums(
         scale = [same(builder, each, 8) for each in two_bfloats(builder, builder.add(scales[row], eighth))]
         for group in (0, 1):
             for column, other in enumerate(others):
-                first, place = builder.add(other, twice), column * rows + row
+                first, place = builder.add(other, twice), group % chains * size + column * rows + row
                 found = [
                     products(
                         builder, tops[at], load(builder, builder.add(first, ir.Constant(I64, 32 * at)), words)
@@ -299,10 +313,9 @@ def _nibble_sums(
                 scaled = builder.fmul(
                     to_floats(builder, builder.add(*found)), scale[group], flags=("contract",)
                 )
-                before = totals[place] if group == 0 else results[place]
-                results[place] = builder.fadd(before, scaled, flags=("contract",))
+                results[place] = builder.fadd(results[place], scaled, flags=("contract",))
     end_turn(results)
-    return results
+    return [builder.fadd(*results)] if chains == 2 else results
 
 
 def nibble_row(rows: int) -> Callable[..., Any]:
@@ -319,7 +332,11 @@ def nibble_row(rows: int) -> Callable[..., Any]:
         def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
             codes, pitch, scales, step, x, inputs = arguments
             lines, factors = offsets_of(builder, codes, pitch, rows), offsets_of(builder, scales, step, rows)
-            sums = _nibble_sums(builder, lines, factors, [x], inputs, _ahead(builder, pitch))
+            ahead = ir.Constant(I64, _AHEAD)
+            sums = [
+                _nibble_sums(builder, [line], [scale], [x], inputs, ahead)[0]
+                for line, scale in zip(lines, factors, strict=True)
+            ]
             return context.make_tuple(builder, signature.return_type, [total(builder, each) for each in sums])
 
         return signature, generate
