@@ -35,12 +35,16 @@ Rounds = dict[str, list[float]]
 def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, float], None]) -> None:
     """All rounds over one model; every figure is told to `note` by name."""
     roles = load_roles()
+    for last in (False, False, True):  # before the others, which would share the machine with a start
+        bots = [Bot(directory, precision) for precision in ("int8", "int4")]
+        for bot in bots:
+            note(f"{bot.name}, start", bot.start_seconds)
+            if not last:
+                bot.stop()
     ours = [Apart(Ours, directory, precision, roles["emotion"]) for precision in ("int8", "int4")]
     stock = [Apart(Stock, directory, dtype) for dtype in ("float32", "bfloat16")]
     llama = [Apart(Llama, write_gguf(directory, folder, kind), kind) for kind in ("Q8_0", "Q4_0")]
-    bots = [Bot(directory, precision) for precision in ("int8", "int4")]
     for bot in bots:
-        note(f"{bot.name}, start", bot.start_seconds)
         bot.emotion()
     made = iter(range(10**6))
     words = Encoder(directory).encode_text("今天的天气很好，我们一起去公园散步。The weather is fine today. ")
