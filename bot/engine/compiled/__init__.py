@@ -2,6 +2,7 @@
 
     vectors   what Python cannot say: addresses, vectors, atomics
     tiles     products of integers
+    heads     what attention does with vectors
     columns   what the kernels are handed
     kernels   one step of a layer each: rounding, normalising, turning, attending
     products  projections
@@ -35,5 +36,5 @@ def suits(shape: Shape, precision: str) -> bool:
     """Whether a model's passes are compiled here; the others run on torch's kernels."""
     inputs = (shape.hidden, shape.mlp, shape.heads * shape.head_dim)
     fits = all(size % (2 * GROUP) == 0 for size in inputs) and shape.vocabulary % _OUTPUTS == 0
-    even = shape.head_dim % 2 == 0 and shape.kv_heads * shape.head_dim % _OUTPUTS == 0
+    even = shape.head_dim % 8 == 0 and shape.kv_heads * shape.head_dim % _OUTPUTS == 0
     return precision in PRECISIONS and fits and even and runs_here()

@@ -129,7 +129,7 @@ class CompiledDecoder:
     def _row_table(
         self, chunks: Sequence[Chunk], masks: Sequence[NDArray[np.bool_] | None], rotations: Floats
     ) -> tuple[NDArray[np.int64], int]:
-        """What the kernels must know of each token (columns.ROW), and the most tokens that one sees."""
+        """What the kernels must know of each token (columns.ROW), and room for the scores of one."""
         table = np.empty((len(rotations), c.ROW), np.int64)
         table[:, c.ROTATION] = rotations.ctypes.data + np.arange(len(rotations)) * rotations[0].nbytes
         at = longest = 0
@@ -141,7 +141,7 @@ class CompiledDecoder:
             rows[:, c.BEFORE], rows[:, c.OWN], rows[:, c.CHUNK] = before, np.arange(count), count
             rows[:, c.SEEN] = 0 if mask is None else mask.ctypes.data
             at, longest = at + count, max(longest, before + count)
-        return table, longest
+        return table, -(-longest // 8) * 8
 
     def _rotation(self, length: int) -> Floats:
         """Cosine and sine of position times frequency (RoFormer, 2021), [length or more, head_dim / 2, 2]."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from bot.engine.compiled import vectors
+from bot.engine.compiled import heads, vectors
 from bot.engine.compiled.columns import ARRIVED, FAST, TURN, Flags, Floats
 from bot.engine.compiled.compiling import kernel
 from bot.engine.compiled.vectors import ACTIVATION, COARSE, bits, pointer, unbits
 
+_one_dot, _four_dots = heads.dots(1), heads.dots(4)
+_mix_8, _mix_64 = heads.mixture(1), heads.mixture(8)
 _SPINS = 4000  # looks at the barrier before another thread is let to the processor
 
 
@@ -123,61 +125,39 @@ def rotated(states: Floats, rotation: Floats, norm: int, epsilon: float, width: 
 
 @kernel(fastmath=FAST)
 def attended(
-    query: Floats,
-    keys: Floats,
-    values: Floats,
+    query: int,
+    keys: int,
+    values: int,
     seen: Flags,
     before: int,
     count: int,
-    scores: Floats,
-    mixed: Floats,
+    place: int,
+    mixed: int,
     width: int,
 ) -> None:
     """Softmax attention of one query over `before + count` keys; of the last `count`, those that `seen` has.
 
-    Four keys and four values at a time, so that adding up what a vector holds is not most of the work.
+    place: address of the scores, with room for a multiple of 8.
     """
     scale, together = np.float32(1.0) / np.sqrt(np.float32(width)), before + count
-    whole = together // 4 * 4
+    padded, whole = (together + 7) // 8 * 8, together // 4 * 4
     for at in range(0, whole, 4):
-        first, second = keys[at * width : (at + 1) * width], keys[(at + 1) * width : (at + 2) * width]
-        third, fourth = keys[(at + 2) * width : (at + 3) * width], keys[(at + 3) * width : (at + 4) * width]
-        a = b = c = d = np.float32(0.0)
-        for i in range(width):
-            a += query[i] * first[i]
-            b += query[i] * second[i]
-            c += query[i] * third[i]
-            d += query[i] * fourth[i]
-        scores[at], scores[at + 1], scores[at + 2], scores[at + 3] = a, b, c, d
+        _four_dots(query, keys + 4 * at * width, width, place + 4 * at)
     for at in range(whole, together):
-        a = np.float32(0.0)
-        for i in range(width):
-            a += query[i] * keys[at * width + i]
-        scores[at] = a
+        _one_dot(query, keys + 4 * at * width, width, place + 4 * at)
+    scores = floats(place, padded)
     for at in range(len(seen)):
         if not seen[at]:
             scores[before + at] = np.float32(-np.inf)
-    highest = np.float32(-np.inf)
-    for at in range(together):
-        highest = max(highest, scores[at])
+    for at in range(together, padded):
+        scores[at] = np.float32(-np.inf)
+    highest = heads.largest(place, padded)
     total = np.float32(0.0)
-    for at in range(together):
+    for at in range(padded):
         scores[at] = exponential((scores[at] - highest) * scale)
         total += scores[at]
-    for i in range(width):
-        mixed[i] = np.float32(0.0)
-    for at in range(0, whole, 4):
-        first, second = values[at * width : (at + 1) * width], values[(at + 1) * width : (at + 2) * width]
-        third, fourth = (
-            values[(at + 2) * width : (at + 3) * width],
-            values[(at + 3) * width : (at + 4) * width],
-        )
-        a, b, c, d = scores[at], scores[at + 1], scores[at + 2], scores[at + 3]
-        for i in range(width):
-            mixed[i] += a * first[i] + b * second[i] + c * third[i] + d * fourth[i]
-    for at in range(whole, together):
-        a = scores[at]
-        for i in range(width):
-            mixed[i] += a * values[at * width + i]
-    for i in range(width):
-        mixed[i] /= total
+    share_of_all, whole_blocks = np.float32(1.0) / total, width // 64 * 64
+    for at in range(0, whole_blocks, 64):
+        _mix_64(values + 4 * at, width, place, together, share_of_all, mixed + 4 * at)
+    for at in range(whole_blocks, width, 8):
+        _mix_8(values + 4 * at, width, place, together, share_of_all, mixed + 4 * at)

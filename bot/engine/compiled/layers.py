@@ -98,21 +98,19 @@ def attend(job: Numbers, layer: int, rows: int, thread: int, threads: int) -> No
     """Attention of this thread's rows and heads."""
     heads, kv_heads, width = job[c.HEADS], job[c.KV_HEADS], job[c.WIDTH]
     table = carray(pointer(job[c.ROW_TABLE]), (rows, c.ROW), np.int64)
-    scores = k.floats(job[c.SCORES] + 4 * thread * job[c.SCORE_ROOM], job[c.SCORE_ROOM])
+    scores = job[c.SCORES] + 4 * thread * job[c.SCORE_ROOM]
     start, end = k.share(rows * heads, thread, threads, 1)
     for unit in range(start, end):
         row, head = unit // heads, unit % heads
-        query = k.floats(job[c.MIXED_QKV] + 4 * (row * (heads + 2 * kv_heads) + head) * width, width)
+        query = job[c.MIXED_QKV] + 4 * (row * (heads + 2 * kv_heads) + head) * width
         before, own, chunk = table[row, c.BEFORE], table[row, c.OWN], table[row, c.CHUNK]
         mask = table[row, c.SEEN]
         count = chunk if mask else own + 1
         seen = carray(pointer(mask + own * chunk), (chunk if mask else 0,), np.bool_)
         capacity, kv_head = table[row, c.CAPACITY], head // (heads // kv_heads)
         first = table[row, c.CACHE] + 4 * (layer * 2 * kv_heads + kv_head) * capacity * width
-        keys = k.floats(first, (before + count) * width)
-        values = k.floats(first + 4 * kv_heads * capacity * width, (before + count) * width)
-        mixed = k.floats(job[c.MIXED] + 4 * unit * width, width)
-        k.attended(query, keys, values, seen, before, count, scores, mixed, width)
+        values, mixed = first + 4 * kv_heads * capacity * width, job[c.MIXED] + 4 * unit * width
+        k.attended(query, first, values, seen, before, count, scores, mixed, width)
 
 
 @kernel(fastmath=c.FAST)
