@@ -19,7 +19,8 @@ from bot.models import ModelError, check_model, find_model
 from config.settings import LOOPBACK, Settings
 
 BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.69}  # a weight, scales included
-OVERHEAD_MB = 520  # Python, torch, the database and the sockets
+# Python, the database and the sockets; and torch, where it computes.
+OVERHEAD_MB, TORCH_MB = 280, 240
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -74,6 +75,7 @@ def server(settings: Settings) -> Finding:
 
 def local(directory: Path, settings: Settings) -> Iterator[Finding]:
     """The directory's shape, this processor's kernels, and the memory."""
+    from bot.engine import compiled
     from bot.engine.kinds import choices
     from bot.engine.precision import choose
     from bot.engine.prepared import open_prepared
@@ -97,6 +99,7 @@ def local(directory: Path, settings: Settings) -> Iterator[Finding]:
         mend = "prepare it where it can be written, and copy it here"
         yield doubtful("prepared", f"no weights for {chosen}, and the directory is read-only", mend)
     needed = int(shape.parameters * BYTES[chosen] / 1e6) + settings.cache_mb + OVERHEAD_MB
+    needed += 0 if compiled.suits(shape, chosen) else TORCH_MB
     yield memory(needed, available(), chosen)
 
 
