@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from engine_apart import Apart  # noqa: E402  the paths come first
-from engine_bot import Bot, prepare  # noqa: E402
+from engine_bot import Bot, prepare, run  # noqa: E402
 from engine_models import write_gguf, write_mission_shape  # noqa: E402
 from engine_peers import Llama, Ours, Stock  # noqa: E402
 from engine_report import write_report  # noqa: E402
@@ -117,6 +117,8 @@ def main() -> int:
                 note(f"prepare {precision}, seconds", seconds)
                 note(f"prepare {precision}, peak", peak)
         if options.rounds:
+            for precision in ("int8", "int4"):  # as `fetch` does at its end
+                run([sys.executable, "-m", "bot", "prepare", str(directory), "--precision", precision])
             measure(directory, options.models, options.rounds, note)
         options.data.write_text(json.dumps(found, indent=1), encoding="utf-8")
     write_report(found, options.report)
