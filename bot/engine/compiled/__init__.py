@@ -1,7 +1,8 @@
 """The decoder's passes as machine code, made by numba: for int8 and int4 on x86-64 with AVX2.
 
     vectors   what Python cannot say: addresses, vectors, atomics
-    tiles     products of integers
+    tiles     products with 8-bit weights
+    nibbles   products with 4-bit weights
     heads     what attention does with vectors
     columns   what the kernels are handed
     kernels   one step of a layer each: rounding, normalising, turning, attending

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
 _PLACE = _HERE / "__pycache__"
-_SOURCES = ("columns", "vectors", "tiles", "heads", "compiling", "kernels", "products", "layers")
+_SOURCES = ("columns", "vectors", "tiles", "nibbles", "heads", "compiling", "kernels", "products", "layers")
 # Of numba's functions: where the result and an exception go (both unused), then the kernel's own arguments.
 _TYPE = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *(ctypes.c_int64,) * 6, ctypes.c_float

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from bot.engine.compiled import GROUP, tiles
+from bot.engine.compiled import GROUP, nibbles, tiles
 from bot.engine.compiled.columns import (
     ADD,
     BIAS,
@@ -28,7 +28,7 @@ from bot.engine.compiled.vectors import COARSE, NIBBLE, WEIGHT, few_floats, poin
 
 _WIDEN = 12  # rows from which 4-bit weights are widened once, not for each four rows
 _PART, _COARSE_PART = 1024, 2048  # inputs multiplied at once
-_int8_row, _int4_row = tiles.int_row(4), tiles.nibble_row(4)
+_int8_row, _int4_row = tiles.int_row(4), nibbles.nibble_row(4)
 # The first rows fetch the weights, which are in the first cache when the others are multiplied.
 _int8_first, _int8_tile, _int16_tile = tiles.int_tile(8, fetching=True), tiles.int_tile(8), tiles.int_tile(16)
 
@@ -170,7 +170,7 @@ def project(
                     else:
                         weights = codes + output * pitch + first // 2
                         scale = scales + output * scale_pitch + first // GROUP * 2
-                        tiles.nibble_tile(
+                        nibbles.nibble_tile(
                             weights,
                             pitch,
                             scale,
