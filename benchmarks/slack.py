@@ -44,7 +44,7 @@ async def acknowledgements(bench: Bench, count: int) -> list[float]:
             await box.command("Bo", "general", "/chat", "help")
         else:
             await box.post("Bo", "general", f"nothing for the bot {number}")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.02)
     await box.wait_for(lambda: len(times) >= count, WAIT)
     if inbox.running < 4:
         raise SystemExit("a reply ended meanwhile: measure fewer acknowledgements")
@@ -118,7 +118,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model-dir", type=Path, default=ROOT / "models" / "starter")
-    parser.add_argument("--count", type=int, default=200, help="acknowledgements")
+    parser.add_argument("--count", type=int, default=100, help="acknowledgements")
     options = parser.parse_args()
     asyncio.run(measure(options.model_dir, options.count))
     return 0
