@@ -28,10 +28,12 @@ test: $(VENV)/.dev  ## everything that can be tested here
 	$(PY) -m bot fetch starter
 	$(PY) -m pytest $(TESTS)
 
-lint: $(VENV)/.dev  ## style and types of every file
+lint: $(VENV)/.dev  ## style and types of every file, who may import whom, and unused code
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m vulture
 
 bench: $(VENV)/.bench  ## speed beside stock transformers and llama.cpp; writes README's table and chart
 	$(PY) -m bot fetch starter

@@ -21,8 +21,8 @@ from emotion_data import ROOT, Row, cases, reviews
 from emotion_peers import Answer, peers
 from emotion_report import Faithful, Measured, write_report
 
-from bot.emotion import Emotions
-from bot.loading import load_engine
+from bot.cli.model import opened_engine
+from bot.emotion import EmotionClassifier
 from bot.roles import load_roles
 from config.settings import load
 
@@ -30,25 +30,25 @@ ENGLISH = {"正面": "positive", "负面": "negative", "中性": "neutral"}
 EXPLAINED = 80  # texts whose evidence is checked
 
 
-async def classified(emotions: Emotions, rows: list[Row], *, strict: bool) -> list[Answer]:
+async def classified(classifier: EmotionClassifier, rows: list[Row], *, strict: bool) -> list[Answer]:
     """The bot's answers, one text at a time, as a person waits for one."""
     answers = []
     for row in rows:
         began = time.perf_counter()
-        found = await emotions.classify(row.text, strict=strict)
+        found = await classifier.classify(row.text, strict=strict)
         answers.append(Answer(ENGLISH[found.label], found.confidence, time.perf_counter() - began))
     return answers
 
 
-async def faithful(emotions: Emotions, rows: list[Row]) -> Faithful:
+async def faithful(classifier: EmotionClassifier, rows: list[Row]) -> Faithful:
     """What deleting the first span of the evidence does, and a random span of the same length."""
     draw = random.Random(7)
     chosen = draw.sample([row for row in rows if len(row.text) >= 12], EXPLAINED)
     named = lower = stronger = 0
     drops, others = [], []
     for row in chosen:
-        emotion = await emotions.classify(row.text, strict=True)
-        evidence = (await emotions.explain(row.text, emotion)).evidence
+        emotion = await classifier.classify(row.text, strict=True)
+        evidence = (await classifier.explain(row.text, emotion)).evidence
         if not evidence:
             continue
         named += 1
@@ -58,7 +58,7 @@ async def faithful(emotions: Emotions, rows: list[Row]) -> Faithful:
         if not all(rest.strip() for rest in rests):
             named -= 1
             continue
-        found = await emotions.classify_many(rests, strict=True)
+        found = await classifier.classify_many(rests, strict=True)
         drop, other = (emotion.confidence - each.scores[emotion.label] for each in found)
         lower += drop > 0
         stronger += drop > other
@@ -69,20 +69,17 @@ async def faithful(emotions: Emotions, rows: list[Row]) -> Faithful:
 
 async def measure(options: argparse.Namespace) -> None:
     """Everything, then the report."""
-    engine, directory = load_engine(load(model_dir=options.model_dir))
-    try:
-        emotions = Emotions(engine, load_roles(), directory)
+    async with opened_engine(load(model_dir=options.model_dir)) as (engine, directory):
+        classifier = EmotionClassifier(engine, load_roles(), directory)
         public, own = reviews(options.reviews), cases()
-        await emotions.classify("热身")
-        found = [Measured("this bot, strict", public, await classified(emotions, public, strict=True))]
+        await classifier.classify("热身")
+        found = [Measured("this bot, strict", public, await classified(classifier, public, strict=True))]
         for peer in peers():
             if peer.name != "SnowNLP":  # it was trained on these reviews
                 found.append(Measured(f"{peer.name}, strict", public, peer.answers(public, strict=True)))
-        found.append(Measured("this bot", own, await classified(emotions, own, strict=False)))
+        found.append(Measured("this bot", own, await classified(classifier, own, strict=False)))
         found += [Measured(peer.name, own, peer.answers(own, strict=False)) for peer in peers()]
-        write_report(engine.name, found, await faithful(emotions, public + own), ROOT / "docs")
-    finally:
-        await engine.close()
+        write_report(engine.name, found, await faithful(classifier, public + own), ROOT / "docs")
 
 
 if __name__ == "__main__":

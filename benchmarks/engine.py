@@ -24,8 +24,8 @@ from engine_peers import Llama, Ours, Stock  # noqa: E402
 from engine_report import write_report  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from bot import bench  # noqa: E402
-from bot.engine.encoding import Encoder  # noqa: E402
+from bot.cli import bench  # noqa: E402
+from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402
 from bot.roles import load_roles  # noqa: E402
 
 PROMPT, ANSWER, STOCK_ANSWER = 400, 48, 12
@@ -47,14 +47,15 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
     for bot in bots:
         bot.emotion()
     made = iter(range(10**6))
-    words = Encoder(directory).encode_text("今天的天气很好，我们一起去公园散步。The weather is fine today. ")
+    text = "今天的天气很好，我们一起去公园散步。The weather is fine today. "
+    words = ChatTokenizer(directory).encode_text(text)
 
     def prompt(length: int) -> list[int]:
         return [next(made) % 1000 + 1000, *(words * (length // len(words) + 1))][:length]
 
     for peer in (*ours, *stock, *llama):  # everything has run once
-        peer.read(prompt(32))
-        peer.write(prompt(32), 3)
+        peer.prefill(prompt(32))
+        peer.decode(prompt(32), 3)
     for _ in tqdm(range(rounds), unit=" rounds"):
         for text in ("今天的实验终于成功了，太棒了！", "快递又丢了，客服还挂我电话"):
             note(f"{stock[0].name}, emotion", stock[0].emotion(roles["emotion"], text))
@@ -63,13 +64,13 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
                     note(f"{bot.name}, emotion", bot.emotion())
         for peer in (*ours, *llama):
             for _ in range(2):
-                note(f"{peer.name}, write", peer.write(prompt(40), ANSWER))
-                note(f"{peer.name}, read", PROMPT / peer.read(prompt(PROMPT)))
+                note(f"{peer.name}, decode", peer.decode(prompt(40), ANSWER))
+                note(f"{peer.name}, prefill", PROMPT / peer.prefill(prompt(PROMPT)))
         for peer in stock:
-            note(f"{peer.name}, write", peer.write(prompt(40), STOCK_ANSWER))
-            note(f"{peer.name}, read", PROMPT / peer.read(prompt(PROMPT)))
+            note(f"{peer.name}, decode", peer.decode(prompt(40), STOCK_ANSWER))
+            note(f"{peer.name}, prefill", PROMPT / peer.prefill(prompt(PROMPT)))
         for each in ours:
-            note(f"{each.name}, write four", each.write_four([prompt(40) for _ in range(4)], ANSWER))
+            note(f"{each.name}, decode four", each.decode_four([prompt(40) for _ in range(4)], ANSWER))
             turns = each.turns()
             note(f"{each.name}, first turn", turns[0])
             note(f"{each.name}, eighth turn", turns[-1])
@@ -77,8 +78,8 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
             note(f"{each.name}, texts together", each.texts(32, together=True))
         note("memory, read", bench.read_bandwidth())
     for bot in bots:
-        for seconds in bot.emotions_while_writing(24):
-            note(f"{bot.name}, emotion while writing", seconds)
+        for seconds in bot.emotions_while_decoding(24):
+            note(f"{bot.name}, emotion while decoding", seconds)
         seconds, _ = bot.chat("用一句话介绍你自己。")
         note(f"{bot.name}, chat", seconds)
         note(f"{bot.name}, peak", bot.peak)

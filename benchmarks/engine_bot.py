@@ -57,7 +57,7 @@ class Bot:
         said = ("今天的实验终于成功了，太棒了！", "快递又丢了，客服还挂我电话", "这家店的面不错，就是有点贵")
         return self._ask({"text": f"{said[self._number % 3]} {self._number}", "mode": "emotion"})[0]
 
-    def emotions_while_writing(self, count: int) -> list[float]:
+    def emotions_while_decoding(self, count: int) -> list[float]:
         """Seconds for each of `count` emotions while four replies are being written all the time."""
         ended = threading.Event()
 

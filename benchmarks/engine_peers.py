@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import torch
 
-from bot import bench
+from bot.cli import bench
 from bot.engine import Message
-from bot.engine.encoding import Encoder
-from bot.engine.local import LocalEngine
+from bot.engine.factory import open_local
+from bot.engine.text.chat_template import ChatTokenizer
 from bot.roles import Role
 
 
@@ -23,11 +23,11 @@ class Peer(Protocol):
 
     name: str
 
-    def read(self, ids: Sequence[int]) -> float:
+    def prefill(self, ids: Sequence[int]) -> float:
         """Seconds until the first token after a prompt that nothing is known of."""
         ...
 
-    def write(self, ids: Sequence[int], length: int) -> float:
+    def decode(self, ids: Sequence[int], length: int) -> float:
         """Tokens a second of one greedy answer, after its first token."""
         ...
 
@@ -37,19 +37,19 @@ class Ours:
 
     def __init__(self, directory: Path, precision: str, role: Role) -> None:
         self.name = f"this engine, {precision}"
-        self.engine = LocalEngine(directory, precision=precision)
+        self.engine = open_local(directory, precision=precision)
         self.emotion = bench.Emotion(self.engine, role)
         self._loop = asyncio.new_event_loop()
 
-    def read(self, ids: Sequence[int]) -> float:
-        return bench.write(self.engine, [ids], 1)[0].times[0]
+    def prefill(self, ids: Sequence[int]) -> float:
+        return bench.generate_tokens(self.engine, [ids], 1)[0].times[0]
 
-    def write(self, ids: Sequence[int], length: int) -> float:
-        return bench.write(self.engine, [ids], length)[0].pace
+    def decode(self, ids: Sequence[int], length: int) -> float:
+        return bench.generate_tokens(self.engine, [ids], length)[0].pace
 
-    def write_four(self, prompts: Sequence[Sequence[int]], length: int) -> float:
+    def decode_four(self, prompts: Sequence[Sequence[int]], length: int) -> float:
         """Tokens a second of four answers together."""
-        return bench.together(bench.write(self.engine, prompts, length))
+        return bench.together(bench.generate_tokens(self.engine, prompts, length))
 
     def turns(self) -> list[float]:
         """Seconds to the first token of eight turns."""
@@ -75,7 +75,7 @@ class Stock:
 
         self.name = f"transformers, {dtype}"
         self._model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(torch, dtype)).eval()
-        self._encoder = Encoder(directory)
+        self._tokenizer = ChatTokenizer(directory)
 
     def generate(self, ids: Sequence[int], length: int, stop: bool = False) -> float:
         """Seconds for a greedy answer of `length` tokens, shorter only where `stop` lets it end."""
@@ -93,10 +93,10 @@ class Stock:
             )
         return time.perf_counter() - start
 
-    def read(self, ids: Sequence[int]) -> float:
+    def prefill(self, ids: Sequence[int]) -> float:
         return self.generate(ids, 1)
 
-    def write(self, ids: Sequence[int], length: int) -> float:
+    def decode(self, ids: Sequence[int], length: int) -> float:
         whole, first = self.generate(ids, length), self.generate(ids, 1)
         return (length - 1) / (whole - first)
 
@@ -104,7 +104,7 @@ class Stock:
         """Seconds for a label the stock way: the mission's prompt without examples, four tokens at most."""
         messages = (Message("system", role.system), Message("user", text))
         prompt = role.prompt(text).__class__(messages)
-        return self.generate(self._encoder.encode(prompt), 4, stop=True)
+        return self.generate(self._tokenizer.encode(prompt), 4, stop=True)
 
 
 class Llama:
@@ -119,15 +119,15 @@ class Llama:
             str(file), n_ctx=1024, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False
         )
 
-    def read(self, ids: Sequence[int]) -> float:
+    def prefill(self, ids: Sequence[int]) -> float:
         self._model.reset()
         start = time.perf_counter()
         self._model.eval(list(ids))
         self._best()
         return time.perf_counter() - start
 
-    def write(self, ids: Sequence[int], length: int) -> float:
-        self.read(ids)
+    def decode(self, ids: Sequence[int], length: int) -> float:
+        self.prefill(ids)
         token, start = self._best(), time.perf_counter()
         for _ in range(length - 1):
             self._model.eval([token])

@@ -62,11 +62,14 @@ def write_report(found: dict[str, Rounds], folder: Path) -> None:
 
 
 def _comparison(figures: Rounds) -> list[str]:
-    rows = ["| engine and weights | write, tokens/s | read 400 tokens, tokens/s |", "| --- | ---: | ---: |"]
+    rows = [
+        "| engine and weights | decode, tokens/s | prefill of 400 tokens, tokens/s |",
+        "| --- | ---: | ---: |",
+    ]
     for peer in PEERS:
-        if f"{peer}, write" in figures:
-            write, read = median(figures[f"{peer}, write"]), median(figures[f"{peer}, read"])
-            rows.append(f"| {peer} | {write:.1f} | {read:.0f} |")
+        if f"{peer}, decode" in figures:
+            decode, prefill = median(figures[f"{peer}, decode"]), median(figures[f"{peer}, prefill"])
+            rows.append(f"| {peer} | {decode:.1f} | {prefill:.0f} |")
     return rows
 
 
@@ -102,7 +105,7 @@ def _emotion(figures: Rounds) -> tuple[float, str]:
 
 def _busy(figures: Rounds) -> tuple[float, str]:
     idle = median(figures["whole bot, int8, emotion"])
-    late = percentile(figures["whole bot, int8, emotion while writing"], 0.95)
+    late = percentile(figures["whole bot, int8, emotion while decoding"], 0.95)
     return late / idle, f"{late / idle:.1f} times ({late * 1000:.0f} to {idle * 1000:.0f} ms)"
 
 
@@ -127,33 +130,33 @@ TARGETS = (
         lambda x: x >= 10,
     ),
     Target(
-        "write, int8 against llama.cpp Q8_0",
+        "decode, int8 against llama.cpp Q8_0",
         "at least 1.0",
-        _ratio("this engine, int8, write", "llama.cpp, Q8_0, write"),
+        _ratio("this engine, int8, decode", "llama.cpp, Q8_0, decode"),
         lambda x: x >= 1,
     ),
     Target(
-        "write, int4 against llama.cpp Q4_0",
+        "decode, int4 against llama.cpp Q4_0",
         "at least 1.0",
-        _ratio("this engine, int4, write", "llama.cpp, Q4_0, write"),
+        _ratio("this engine, int4, decode", "llama.cpp, Q4_0, decode"),
         lambda x: x >= 1,
     ),
     Target(
-        "read 400 tokens, int8 against Q8_0",
+        "prefill of 400 tokens, int8 against Q8_0",
         "at least 1.2",
-        _ratio("this engine, int8, read", "llama.cpp, Q8_0, read"),
+        _ratio("this engine, int8, prefill", "llama.cpp, Q8_0, prefill"),
         lambda x: x >= 1.2,
     ),
     Target(
-        "read 400 tokens, int4 against Q4_0",
+        "prefill of 400 tokens, int4 against Q4_0",
         "at least 1.2",
-        _ratio("this engine, int4, read", "llama.cpp, Q4_0, read"),
+        _ratio("this engine, int4, prefill", "llama.cpp, Q4_0, prefill"),
         lambda x: x >= 1.2,
     ),
     Target(
         "four answers together against one, int8",
         "at least 2.5",
-        _ratio("this engine, int8, write four", "this engine, int8, write"),
+        _ratio("this engine, int8, decode four", "this engine, int8, decode"),
         lambda x: x >= 2.5,
     ),
     Target(
@@ -238,7 +241,7 @@ def _chart(found: dict[str, Rounds]) -> str:
     left, bar, gap, width, panel_gap = 190, 22, 6, 760, 46
     parts, y = [], 16
     for name, figures in found.items():
-        rows = [(peer, median(figures[f"{peer}, write"])) for peer in PEERS if f"{peer}, write" in figures]
+        rows = [(peer, median(figures[f"{peer}, decode"])) for peer in PEERS if f"{peer}, decode" in figures]
         if not rows:
             continue
         longest = max(value for _, value in rows)

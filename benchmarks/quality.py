@@ -22,9 +22,9 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402  the path comes first
 from tqdm import tqdm  # noqa: E402
 
-from bot.engine.decoder import Chunk, Decoder  # noqa: E402
-from bot.engine.decoders import open_decoder  # noqa: E402
-from bot.engine.encoding import Encoder  # noqa: E402
+from bot.engine.factory import open_decoder  # noqa: E402
+from bot.engine.model.decoder import Chunk, Decoder  # noqa: E402
+from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402
 
 TEXT = ROOT / "tests" / "data" / "quality.txt"
 PRECISIONS = ("fp32", "bf16", "int8", "int4")
@@ -74,7 +74,7 @@ def main() -> int:
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--fast", action="store_true", help="do not read token by token as well")
     options = parser.parse_args()
-    ids = Encoder(options.model_dir).encode_text(options.text.read_text(encoding="utf-8"))
+    ids = ChatTokenizer(options.model_dir).encode_text(options.text.read_text(encoding="utf-8"))
     exact = predict(open_decoder(options.model_dir, "fp32"), ids)
     print(f"{options.model_dir.name}, {options.text.name}: {len(ids)} tokens")
     print(f"{'precision':10} {'read':15} {'perplexity':>10} {'to fp32':>8} {'same choice':>12}")

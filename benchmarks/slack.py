@@ -1,4 +1,4 @@
-"""How soon Slack hears from the bot while the model works: `python benchmarks/slack.py`.
+"""How soon the bot acknowledges and answers while the model works: `python benchmarks/slack.py`.
 
 The real model, Bolt and the SDK over a real socket to the sandbox, in one process. Slack gives an app
 three seconds to acknowledge; a person begins to wonder sooner.
@@ -12,18 +12,20 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "slack")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "handlers")]
 
-from slack_bench import Bench, run_bot  # noqa: E402  the paths come first
+from running_bot import RunningBot, run_bot  # noqa: E402  the paths come first
 
-from bot.bench import percentile  # noqa: E402
-from bot.engine import Prompt, Sampling  # noqa: E402
-from bot.engine.opening import open_engine  # noqa: E402
+from bot.app.measured_engine import MeasuredEngine  # noqa: E402
+from bot.cli.bench import percentile  # noqa: E402
+from bot.engine import Engine, Prompt, Sampling  # noqa: E402
+from bot.engine.factory import open_engine  # noqa: E402
 from bot.roles import load_roles  # noqa: E402
 from bot.sandbox import Sandbox  # noqa: E402
 from config.settings import Settings  # noqa: E402
@@ -32,9 +34,23 @@ BOT = "@All-in-One Bot"
 WAIT = 300.0  # seconds after which something is broken
 
 
-async def acknowledgements(bench: Bench, count: int) -> list[float]:
+class TimedEngine(MeasuredEngine):
+    """An engine that notes when each piece of an answer came."""
+
+    def __init__(self, engine: Engine, times: list[float]) -> None:
+        super().__init__(engine)
+        self._times = times
+
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str]:
+        async with aclosing(super().stream(prompt, sampling)) as pieces:
+            async for piece in pieces:
+                self._times.append(time.monotonic())
+                yield piece
+
+
+async def acknowledgements(bot: RunningBot, count: int) -> list[float]:
     """Seconds to each acknowledgement of commands and messages while four replies are written."""
-    box, inbox, times = bench.sandbox, bench.app.slack.inbox, bench.sandbox.sockets.ack_times
+    box, inbox, times = bot.sandbox, bot.app.slack.inbox, bot.sandbox.sockets.ack_times
     for number in range(4):
         await box.post("Ada", "general", f"{BOT} Write a long story about the number {number}.")
     await box.wait_for(lambda: inbox.running == 4, WAIT)
@@ -53,31 +69,31 @@ async def acknowledgements(bench: Bench, count: int) -> list[float]:
         job = inbox.job(f"message:{box.team_id}:{box.channels['general']}:{message['ts']}")
         if job is not None:
             job.stop.set()
-    await bench.idle()
+    await bot.idle()
     return found
 
 
-async def first_words(bench: Bench, began: list[float], count: int) -> list[float]:
+async def first_words(bot: RunningBot, began: list[float], count: int) -> list[float]:
     """Seconds from the model's first token to visible text, for one reply at a time."""
-    box, found = bench.sandbox, []
+    box, found = bot.sandbox, []
     for number in range(count):
         began.clear()
         ts = await box.post("Ada", "general", f"{BOT} Name {number + 3} colours.")
         await box.wait_for(lambda ts=ts: [m for m in box.messages("general", ts)[1:] if m["text"]], WAIT)
         found.append(time.monotonic() - began[0])
-        await bench.replies("general", ts)
+        await bot.replies("general", ts)
     return sorted(found)
 
 
-async def whispers(bench: Bench, count: int) -> list[float]:
+async def ephemerals(bot: RunningBot, count: int) -> list[float]:
     """Seconds from `/emotion` to the label that its asker sees."""
-    box, found = bench.sandbox, []
+    box, found = bot.sandbox, []
     for number in range(count):
         before, start = len(box.ephemerals("Bo", "general")), time.monotonic()
         await box.command("Bo", "general", "/emotion", f"快递又丢了，客服还挂我电话 {number}")
         await box.wait_for(lambda least=before: len(box.ephemerals("Bo", "general")) > least, WAIT)
         found.append(time.monotonic() - start)
-        await bench.idle()
+        await bot.idle()
     return sorted(found)
 
 
@@ -89,22 +105,15 @@ def row(what: str, wanted: str, seconds: Sequence[float]) -> str:
 
 async def measure(directory: Path, count: int) -> None:
     """Print the table."""
-    engine, roles, began = open_engine(directory, Settings()), load_roles(), list[float]()
-    stream = engine.stream
-
-    async def timed(prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
-        async for piece in stream(prompt, sampling):
-            began.append(time.monotonic())
-            yield piece
-
-    engine.stream = timed  # type: ignore[method-assign]  # the clock
+    roles, began = load_roles(), list[float]()
+    engine = TimedEngine(open_engine(Settings(), directory), began)
     long = replace(roles["chat"], sampling=Sampling(max_tokens=2000, temperature=0))
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite+aiosqlite:///{folder}/bot.sqlite3"
-        async with Sandbox() as sandbox, run_bot(sandbox, database, engine, {**roles, "chat": long}) as bench:
-            acknowledged = await acknowledgements(bench, count)
-            bench.services.roles["chat"] = replace(long, sampling=Sampling(max_tokens=24, temperature=0))
-            shown, labelled = await first_words(bench, began, 20), await whispers(bench, 30)
+        async with Sandbox() as sandbox, run_bot(sandbox, database, engine, {**roles, "chat": long}) as bot:
+            acknowledged = await acknowledgements(bot, count)
+            bot.services.roles["chat"] = replace(long, sampling=Sampling(max_tokens=24, temperature=0))
+            shown, labelled = await first_words(bot, began, 20), await ephemerals(bot, 30)
     rows = (
         row("acknowledgement while four replies are written", "p99 under 500 ms", acknowledged),
         row("the model's first token to visible text", "under 1 s", shown),

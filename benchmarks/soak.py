@@ -1,7 +1,8 @@
 """Run the bot in a storm of random faults: `python benchmarks/soak.py MINUTES`.
 
 People write in a sandbox; the bot runs in a process of its own with a scripted engine. It is killed,
-stopped, cut off, left half-open, not told, limited, refused and locked out of its database at random.
+stopped, cut off, left half-open, deprived of events, rate-limited, refused and locked out of its
+database at random.
 At the end every request is counted: doubles and losses must be 0.
 """
 
@@ -15,9 +16,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "chaos"), str(ROOT / "tests" / "slack")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "chaos"), str(ROOT / "tests" / "handlers")]
 
-from soaking import Figures, Storm  # noqa: E402  the paths come first
+from storm import Figures, Storm  # noqa: E402  the paths come first
 
 from bot.sandbox import Sandbox  # noqa: E402
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from weakref import WeakValueDictionary
+
+from cachetools import LRUCache
 
 from bot.engine import Engine, Message, Prompt, PromptTooLong, Sampling
 from bot.roles import Role
@@ -17,6 +19,7 @@ from config.settings import Settings
 # When turns must go, the window is cut to this share of its room: its beginning then stays the
 # same for several turns, and the engine's cached keys and values with it.
 CHUNK = 0.75
+MOST_WINDOWS = 10_000  # threads whose window is remembered
 
 
 class QuestionTooLong(ValueError):
@@ -40,7 +43,9 @@ class Conversations:
         self._engine, self._roles, self._storage = engine, roles, storage
         self._limit = min(settings.context_tokens, engine.context_tokens)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._first: dict[str, float] = {}  # where each thread's window begins, in `Turn.at`
+        self._first: LRUCache[str, float] = LRUCache(
+            MOST_WINDOWS
+        )  # where a thread's window begins, in `Turn.at`
 
     async def reply(
         self,
@@ -54,14 +59,14 @@ class Conversations:
         at: float | None = None,
         rebuild: Callable[[], Awaitable[Sequence[Turn]]] | None = None,
         on_trim: Callable[[], None] | None = None,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str]:
         """Stream the answer to `text` in `thread`; question and answer are stored.
 
         ts, at: the question's own id and time (seconds since 1970). Asking again under the same `ts`
             replaces the earlier answer, with the history that was there before the question.
         rebuild: reads a thread that is not known here from where it took place.
         on_trim: called once in a thread's life, when its oldest turns no longer fit.
-        An iterator closed early stores what was said so far. Raises QuestionTooLong, UnknownRole
+        A generator closed early stores what was said so far. Raises QuestionTooLong, UnknownRole
         and what the engine raises.
         """
         speaks = self._speaking(role)
@@ -74,14 +79,12 @@ class Conversations:
             if trimmed and await self._storage.note_trimmed(thread) and on_trim is not None:
                 on_trim()
             pieces: list[str] = []
-            stream = self._engine.stream(prompt, sampling)
             try:
-                async for piece in stream:
-                    pieces.append(piece)
-                    yield piece
+                async with aclosing(self._engine.stream(prompt, sampling)) as stream:
+                    async for piece in stream:
+                        pieces.append(piece)
+                        yield piece
             finally:
-                with contextlib.suppress(AttributeError):  # an iterator need not be a generator
-                    await stream.aclose()  # type: ignore[attr-defined]  # the suppressed case
                 said = "".join(pieces).strip()
                 if said:
                     await asyncio.shield(self._storage.answer(thread, question, said))
@@ -146,8 +149,6 @@ class Conversations:
             raise PromptTooLong(tokens, self._limit - room)
         if start and start < len(history):
             self._first[thread] = history[start].at
-            while len(self._first) > 10_000:
-                self._first.pop(next(iter(self._first)))
         return prompt, replace(sampling, max_tokens=min(sampling.max_tokens, self._limit - tokens)), start > 0
 
 

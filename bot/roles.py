@@ -1,11 +1,14 @@
-"""Roles: what the one model is asked to be. Each is a file `config/roles/NAME.toml` and nothing else."""
+"""Roles: what the one model is asked to be. Each is a file `config/roles/NAME.toml` and nothing else.
+
+A person picks one with a tag, `#EMOTION#` or `#CHAT#`, at the start of a message.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +22,18 @@ else:
 
 ROLES_DIRECTORY = ROOT / "config" / "roles"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_LABEL = {"name", "emoji", "spellings", "english", "neutral"}
-_SAMPLING = {
-    "max_tokens": int,
+_TAG = re.compile(r"\s*[#＃](EMOTION|CHAT)[#＃]\s*", re.IGNORECASE)
+_ROLE_KEYS = {"title", "system", "ask", "opening", "examples", "labels", "sampling"}
+_LABEL_KEYS = {"name", "emoji", "spellings", "english", "neutral", "sign"}
+_SIGNS = {"positive": 1, "negative": -1}
+_SAMPLING_TYPES: dict[str, tuple[type, ...]] = {
+    "max_tokens": (int,),
     "temperature": (int, float),
     "top_p": (int, float),
-    "top_k": int,
+    "top_k": (int,),
     "repetition_penalty": (int, float),
-    "seed": int,
-    "stop": list,
+    "seed": (int,),
+    "stop": (list,),
 }
 
 
@@ -40,6 +46,7 @@ class Label:
     """One answer a classifying role can give. The model is scored on each of `spellings`.
 
     english: the name in explanations of English text. neutral: whether `strict` forbids it.
+    sign: 1 for a positive label, -1 for a negative one, 0 for neither.
     """
 
     name: str
@@ -47,6 +54,7 @@ class Label:
     spellings: tuple[str, ...]
     english: str = ""
     neutral: bool = False
+    sign: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,6 @@ class Role:
     examples: tuple[tuple[str, str], ...] = ()
     labels: tuple[Label, ...] = ()
     sampling: Sampling | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def classifies(self) -> bool:
@@ -78,6 +85,17 @@ class Role:
 
     def _asked(self, text: str) -> str:
         return self.ask.replace("{text}", text)
+
+
+def split_tag(text: str) -> tuple[str | None, str]:
+    """The tag's role (`emotion` or `chat`, None without a tag) and the text after it, stripped.
+
+    Upper or lower case and full-width # count. Only the very start is looked at, and one tag is taken.
+    """
+    match = _TAG.match(text)
+    if match is None:
+        return None, text.strip()
+    return match[1].lower(), text[match.end() :].strip()
 
 
 def load_roles(directory: Path = ROLES_DIRECTORY) -> dict[str, Role]:
@@ -98,9 +116,8 @@ def load_role(file: Path) -> Role:
         found = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise RoleError(f"{file}: not valid TOML: {problem}") from None
-    known = {"title", "system", "ask", "opening", "examples", "labels", "sampling", "options"}
-    if unknown := sorted(set(found) - known):
-        raise RoleError(f"{file}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    if unknown := sorted(set(found) - _ROLE_KEYS):
+        raise RoleError(f"{file}: unknown key {unknown[0]!r}; known are {', '.join(sorted(_ROLE_KEYS))}")
     system = found.get("system")
     if not isinstance(system, str) or not system.strip():
         raise RoleError(f"{file}: `system` must be the instructions, as text")
@@ -123,7 +140,6 @@ def load_role(file: Path) -> Role:
         examples=tuple(_example(file, entry) for entry in _tables(file, found, "examples")),
         labels=labels,
         sampling=_sampling(file, found["sampling"]) if "sampling" in found else None,
-        options=found.get("options", {}),
     )
 
 
@@ -145,13 +161,21 @@ def _label(file: Path, entry: Mapping[str, Any]) -> Label:
     name, emoji, spellings = entry.get("name"), entry.get("emoji", ""), entry.get("spellings")
     if not isinstance(name, str) or not name or not isinstance(emoji, str):
         raise RoleError(f"{file}: each of [[labels]] needs `name`, and `emoji` as text")
-    if unknown := sorted(set(entry) - _LABEL):
+    if unknown := sorted(set(entry) - _LABEL_KEYS):
         raise RoleError(
-            f"{file}: unknown key {unknown[0]!r} of label {name!r}; known are {', '.join(sorted(_LABEL))}"
+            f"{file}: unknown key {unknown[0]!r} of label {name!r}; "
+            f"known are {', '.join(sorted(_LABEL_KEYS))}"
         )
     english, neutral = entry.get("english", ""), entry.get("neutral", False)
     if not isinstance(english, str) or not isinstance(neutral, bool):
         raise RoleError(f"{file}: of label {name!r}, `english` is text and `neutral` true or false")
+    sign = entry.get("sign")
+    if sign is not None and (not isinstance(sign, str) or sign not in _SIGNS):
+        raise RoleError(
+            f'{file}: `sign` of label {name!r} must be "positive" or "negative"; leave it out for neither'
+        )
+    if sign is not None and neutral:
+        raise RoleError(f"{file}: label {name!r} is `neutral` and has a `sign`: leave one of them out")
     if spellings is None:
         spellings = [name]
     if (
@@ -160,16 +184,16 @@ def _label(file: Path, entry: Mapping[str, Any]) -> Label:
         or not all(isinstance(s, str) and s for s in spellings)
     ):
         raise RoleError(f"{file}: `spellings` of label {name!r} must be a list of texts")
-    return Label(name, emoji, tuple(spellings), english, neutral)
+    return Label(name, emoji, tuple(spellings), english, neutral, _SIGNS.get(sign or "", 0))
 
 
 def _sampling(file: Path, table: Any) -> Sampling:
     if not isinstance(table, dict):
         raise RoleError(f"{file}: [sampling] must be a table")
     for key, value in table.items():
-        if key not in _SAMPLING:
-            raise RoleError(f"{file}: unknown sampling key {key!r}; known are {', '.join(_SAMPLING)}")
-        if isinstance(value, bool) or not isinstance(value, _SAMPLING[key]):  # type: ignore[arg-type]  # a tuple works
+        if key not in _SAMPLING_TYPES:
+            raise RoleError(f"{file}: unknown sampling key {key!r}; known are {', '.join(_SAMPLING_TYPES)}")
+        if isinstance(value, bool) or not isinstance(value, _SAMPLING_TYPES[key]):
             raise RoleError(f"{file}: sampling key {key!r} has the wrong type")
     values = dict(table)
     if "stop" in values:

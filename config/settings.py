@@ -7,18 +7,20 @@ with the way to mend it, before anything is started.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
-PRECISIONS = ("auto", "fp32", "bf16", "int8", "int4")
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+PRECISIONS = ("fp32", "bf16", "int8", "int4")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-TOKEN_LENGTH = 16  # characters that an API_TOKEN must have
 SLACK_API_URL = "https://slack.com/api/"
 HOW_TO_MAKE = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 ROOT = Path(__file__).resolve().parent.parent
+SLACK_MANIFEST = ROOT / "config" / "slack" / "manifest.json"
+
+Value = TypeVar("Value")
 
 
 class SettingsError(ValueError):
@@ -26,36 +28,83 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Settings:
-    """One bot's settings. Field names are the environment variables' in lower case."""
+class Rule:
+    """What a setting's value must be beside its type. An empty string is a setting that is not set."""
 
-    slack_bot_token: str = field(default="", repr=False)
-    slack_app_token: str = field(default="", repr=False)
+    low: int | None = None  # both ends are allowed
+    high: int | None = None
+    choices: tuple[str, ...] = ()  # in any case
+    prefix: str = ""
+    what: str = ""  # what begins with `prefix`, and where it is found
+    url: bool = False
+    example: str = ""  # of a URL
+    least: int = 0  # characters
+    mend: str = ""  # for a value that is too short
+    secret: bool = False
+    password: bool = False  # the secret part is a URL's password
+
+    def problem(self, value: Any) -> str:
+        """What is wrong with `value`, as the rest of a sentence that begins with its name; "" if nothing."""
+        if self.choices and value not in self.choices:
+            return f"must be one of {', '.join(self.choices)}, not {value!r}"
+        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
+            return f"must be from {self.low} to {self.high}, not {value}"
+        if value == "":
+            return ""
+        if self.prefix and not value.startswith(self.prefix):
+            return f"must be {self.what} and begins with {self.prefix}"
+        if self.url and urlsplit(value).scheme not in ("http", "https"):
+            return "must begin with http:// or https://" + (f", like {self.example}" if self.example else "")
+        if self.least and len(value) < self.least:
+            return f"must have at least {self.least} characters; {self.mend}"
+        return ""
+
+
+def setting(default: Value, **rule: Any) -> Value:
+    """A field of Settings with a Rule of these arguments."""
+    made = Rule(**rule)
+    return field(default=default, repr=not (made.secret or made.password), metadata={"rule": made})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One bot's settings. Field names are the environment variables' in lower case.
+
+    A field's type says how its variable is read, its `setting` what the value must be.
+    """
+
+    slack_bot_token: str = setting("", secret=True, prefix="xoxb-", what="a bot token (OAuth & Permissions)")
+    slack_app_token: str = setting(
+        "",
+        secret=True,
+        prefix="xapp-",
+        what="an app-level token (Basic Information, scope connections:write)",
+    )
     slack_api_url: str = SLACK_API_URL
     model_dir: Path | None = None
-    precision: str = "auto"
-    threads: int = 0  # 0: one for each core this process may use
+    precision: str = setting("auto", choices=("auto", *PRECISIONS))
+    threads: int = setting(0, low=0, high=1024)  # 0: one for each core this process may use
     host: str = "127.0.0.1"
-    port: int = 8000
-    database_url: str = field(default="sqlite+aiosqlite:///data/bot.sqlite3", repr=False)
-    hf_endpoint: str = ""  # empty: the Hugging Face hub itself
-    llm_url: str = ""
+    port: int = setting(8000, low=0, high=65_535)
+    database_url: str = setting("sqlite+aiosqlite:///data/bot.sqlite3", password=True)
+    hf_endpoint: str = setting("", url=True)  # empty: the Hugging Face hub itself
+    llm_url: str = setting("", url=True, example="http://127.0.0.1:8080/v1")
     llm_model: str = ""  # empty: the first one that the server lists
-    llm_api_key: str = field(default="", repr=False)
-    api_token: str = field(default="", repr=False)
+    llm_api_key: str = setting("", secret=True)
+    api_token: str = setting("", secret=True, least=16, mend=HOW_TO_MAKE)
     allowed_hosts: tuple[str, ...] = ()  # names beside localhost and addresses that the API answers to
-    rate_limit: int = 600  # requests a minute from one address; 0 switches the limit off
-    max_queue: int = 64
-    context_tokens: int = 4096
-    cache_mb: int = 128
-    retention_days: int = 30
+    rate_limit: int = setting(600, low=0, high=1_000_000)  # requests a minute from one address; 0: no limit
+    max_queue: int = setting(64, low=1, high=100_000)
+    context_tokens: int = setting(4096, low=256, high=131_072)
+    cache_mb: int = setting(128, low=0, high=1_000_000)
+    retention_days: int = setting(30, low=0, high=36_500)
     allowed_channels: tuple[str, ...] = ()
     allowed_users: tuple[str, ...] = ()  # Slack user ids; empty: everybody in the workspace
     allowed_teams: tuple[str, ...] = ()  # team ids beside the bot's own, for Slack Connect
     allow_guests: bool = False
-    answer_within: int = 3600  # seconds after which an answer is too late and becomes an apology
+    answer_within: int = setting(3600, low=10, high=7 * 86_400)  # seconds; later an answer is an apology
     thread_follow: bool = True
-    log_level: str = "INFO"
+    log_level: str = setting("INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
     @property
     def local(self) -> bool:
@@ -65,14 +114,17 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be shown."""
-        found = (self.slack_bot_token, self.slack_app_token, self.api_token, self.llm_api_key)
-        password = urlsplit(self.database_url).password
-        return tuple(text for text in (*found, password) if text)
+        whole = [getattr(self, name) for name, rule in RULES.items() if rule.secret]
+        parts = [urlsplit(getattr(self, name)).password for name, rule in RULES.items() if rule.password]
+        return tuple(text for text in (*whole, *parts) if text)
 
     @property
     def slack_configured(self) -> bool:
         """Whether both Slack tokens are set, so that `run` connects to a workspace."""
         return bool(self.slack_bot_token and self.slack_app_token)
+
+
+RULES: dict[str, Rule] = {each.name: each.metadata.get("rule", Rule()) for each in fields(Settings)}
 
 
 def load(
@@ -93,84 +145,14 @@ def load(
         except (OSError, UnicodeDecodeError) as problem:
             raise SettingsError(f"{dotenv} cannot be read ({problem}): correct it, or its owner") from None
     given.update(os.environ if environment is None else environment)
-    values: dict[str, object] = {}
-    for each in fields(Settings):
-        text = given.get(each.name.upper(), "").strip()
-        if text:
-            values[each.name] = _parse(each.name, text)
+    values: dict[str, Any] = {}
+    for name, kind in get_type_hints(Settings).items():
+        if text := given.get(name.upper(), "").strip():
+            values[name] = _parse(name, kind, text)
     values.update({name: value for name, value in overrides.items() if value is not None})
-    settings = Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's name
+    settings = Settings(**values)
     _check(settings)
     return settings
-
-
-def _parse(name: str, text: str) -> object:
-    variable = name.upper()
-    if name in (
-        "threads",
-        "port",
-        "max_queue",
-        "context_tokens",
-        "cache_mb",
-        "retention_days",
-        "rate_limit",
-        "answer_within",
-    ):
-        try:
-            return int(text)
-        except ValueError:
-            raise SettingsError(f"{variable} must be a whole number, not {text!r}") from None
-    if name in ("thread_follow", "allow_guests"):
-        if text.lower() not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
-            raise SettingsError(f"{variable} must be true or false, not {text!r}")
-        return text.lower() in ("true", "1", "yes", "on")
-    if name in ("allowed_channels", "allowed_users", "allowed_teams", "allowed_hosts"):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    if name == "model_dir":
-        return Path(text).expanduser()
-    if name == "precision":
-        return text.lower()
-    if name == "log_level":
-        return text.upper()
-    return text
-
-
-def _check(settings: Settings) -> None:
-    if settings.precision not in PRECISIONS:
-        raise SettingsError(f"PRECISION must be one of {', '.join(PRECISIONS)}, not {settings.precision!r}")
-    if settings.log_level not in LOG_LEVELS:
-        raise SettingsError(f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, not {settings.log_level!r}")
-    for name, low, high in (
-        ("threads", 0, 1024),
-        ("port", 0, 65535),
-        ("max_queue", 1, 100_000),
-        ("context_tokens", 256, 131_072),
-        ("cache_mb", 0, 1_000_000),
-        ("retention_days", 0, 36_500),
-        ("rate_limit", 0, 1_000_000),
-        ("answer_within", 10, 7 * 86_400),
-    ):
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            raise SettingsError(f"{name.upper()} must be from {low} to {high}, not {value}")
-    for name, prefix, kind in (
-        ("slack_bot_token", "xoxb-", "a bot token (OAuth & Permissions)"),
-        ("slack_app_token", "xapp-", "an app-level token (Basic Information, scope connections:write)"),
-    ):
-        value = getattr(settings, name)
-        if value and not value.startswith(prefix):
-            raise SettingsError(f"{name.upper()} must be {kind} and begins with {prefix}")
-    if settings.hf_endpoint and urlsplit(settings.hf_endpoint).scheme not in ("http", "https"):
-        raise SettingsError("HF_ENDPOINT must begin with http:// or https://")
-    if settings.llm_url and urlsplit(settings.llm_url).scheme not in ("http", "https"):
-        raise SettingsError("LLM_URL must begin with http:// or https://, like http://127.0.0.1:8080/v1")
-    if settings.api_token and len(settings.api_token) < TOKEN_LENGTH:
-        raise SettingsError(f"API_TOKEN must have at least {TOKEN_LENGTH} characters; {HOW_TO_MAKE}")
-    if bool(settings.slack_bot_token) != bool(settings.slack_app_token):
-        missing = "SLACK_APP_TOKEN" if settings.slack_bot_token else "SLACK_BOT_TOKEN"
-        raise SettingsError(
-            f"{missing} is missing: Slack needs both tokens; with neither, the sandbox starts"
-        )
 
 
 def check_exposure(settings: Settings) -> None:
@@ -179,4 +161,47 @@ def check_exposure(settings: Settings) -> None:
         raise SettingsError(
             f"HOST={settings.host} lets other machines in, and API_TOKEN is not set: put one into .env "
             f"({HOW_TO_MAKE}), or use HOST=127.0.0.1"
+        )
+
+
+def _parse(name: str, kind: object, text: str) -> object:
+    for choice in RULES[name].choices:
+        if text.lower() == choice.lower():
+            return choice
+    try:
+        return _PARSERS[kind](text)
+    except ValueError as problem:
+        raise SettingsError(f"{name.upper()} must be {problem}, not {text!r}") from None
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("a whole number") from None
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
+        raise ValueError("true or false")
+    return text.lower() in ("true", "1", "yes", "on")
+
+
+_PARSERS: dict[object, Callable[[str], object]] = {
+    str: str,
+    int: _whole_number,
+    bool: _switch,
+    tuple[str, ...]: lambda text: tuple(part.strip() for part in text.split(",") if part.strip()),
+    Path | None: lambda text: Path(text).expanduser(),
+}
+
+
+def _check(settings: Settings) -> None:
+    for name, rule in RULES.items():
+        if problem := rule.problem(getattr(settings, name)):
+            raise SettingsError(f"{name.upper()} {problem}")
+    if bool(settings.slack_bot_token) != bool(settings.slack_app_token):
+        missing = "SLACK_APP_TOKEN" if settings.slack_bot_token else "SLACK_BOT_TOKEN"
+        raise SettingsError(
+            f"{missing} is missing: Slack needs both tokens; with neither, the sandbox starts"
         )

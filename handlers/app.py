@@ -3,55 +3,59 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from slack_bolt.async_app import AsyncApp
 
+from bot.app.services import Services
 from bot.inbox import Inbox
-from bot.services import Services
-from handlers import (
+from handlers.listeners import (
     actions,
-    apologies,
     assistant,
-    catching_up,
     commands,
+    failures,
     home,
     mentions,
+    messages,
     permissions,
     shortcuts,
-    threads,
 )
-from handlers.answering import Answering
-from handlers.calling import LimitedWebClient
-from handlers.catching_up import CatchingUp
-from handlers.context import Slack
+from handlers.listeners.intake import take_message
+from handlers.replies.chat_reply import ChatReplies
+from handlers.transport import backfill
+from handlers.transport.backfill import Backfill
+from handlers.transport.context import SlackContext
+from handlers.transport.web_client import RateLimitedWebClient
 
 
 class BotApp(AsyncApp):
-    """An AsyncApp that carries what its handlers share."""
+    """An AsyncApp that carries what its listeners share."""
 
-    slack: Slack
-    catching_up: CatchingUp
+    slack: SlackContext
+    backfill: Backfill
 
 
 def build_app(services: Services) -> BotApp:
     """The app over `services`, with the settings' token and Web API address; nothing is connected yet."""
     settings = services.settings
-    client = LimitedWebClient(settings.slack_bot_token, settings.slack_api_url)
+    client = RateLimitedWebClient(settings.slack_bot_token, settings.slack_api_url)
     app = BotApp(
         client=client,
         logger=logging.getLogger("slack_bolt"),
-        # A request is stored first and acknowledged then; answers are written by the inbox.
+        # A request is stored before it is acknowledged; the inbox answers it afterwards.
         process_before_response=True,
     )
-    app.slack = Slack(services, client, Inbox(services.storage, settings.max_queue))
-    answering = Answering(app.slack)
-    answering.register()
-    app.catching_up = catching_up.register(app, app.slack)
+    app.slack = SlackContext(services, client, Inbox(services.storage, settings.max_queue))
+    chat_replies = ChatReplies(app.slack)
+    chat_replies.register()
+    may = permissions.Permissions(app.slack).may
+    app.backfill = Backfill(app.slack, partial(take_message, app.slack), may)
+    backfill.register(app, app.backfill)
     permissions.register(app, app.slack)  # ahead of everything that answers
-    threads.note_changes(app, app.slack)  # ahead of the assistant, which takes no edits
+    messages.register_changes(app, app.slack)  # ahead of the assistant, which takes no edits
     assistant.register(app, app.slack)
-    for surface in (mentions, threads, commands, shortcuts, actions):
+    for surface in (mentions, messages, commands, shortcuts, actions):
         surface.register(app, app.slack)
-    home.register(app, app.slack, answering)
-    apologies.register(app, app.slack, answering)
+    home.register(app, app.slack, chat_replies)
+    failures.register(app, app.slack, chat_replies)
     return app

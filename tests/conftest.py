@@ -13,7 +13,7 @@ from hypothesis import settings
 from playwright.async_api import Browser, Error, async_playwright
 
 from bot.engine import Engine
-from bot.engine.opening import open_engine
+from bot.engine.factory import open_engine
 from bot.roles import Role, load_roles
 from config.settings import ROOT, Settings
 
@@ -52,7 +52,7 @@ def model_dir() -> Path:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def engine(model_dir: Path) -> AsyncIterator[Engine]:
     """The real engine over the starter model."""
-    opened = open_engine(model_dir, Settings())
+    opened = open_engine(Settings(), model_dir)
     yield opened
     await opened.close()
 

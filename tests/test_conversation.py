@@ -28,7 +28,7 @@ class Counting:
     forgotten: list[str | None] = field(default_factory=list)
     name: str = "counting"
 
-    async def score(self, prompt: Prompt, labels: Sequence[str], *, relative: bool = False) -> list[float]:
+    async def score(self, prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
         return [0.0 for _ in labels]
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:

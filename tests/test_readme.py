@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from bot.__main__ import COMMANDS
+from bot.cli.options import COMMANDS
 from bot.engine import Sampling
 from bot.roles import load_role
 from config.settings import ROOT, Settings

@@ -1,4 +1,4 @@
-"""A role is one file; one that is not right is refused by file, key and mend."""
+"""A role is one file; one that is not right is refused by file, key and mend. A tag picks a role."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.engine import Message
-from bot.roles import Role, RoleError, load_role, load_roles
+from bot.roles import Role, RoleError, load_role, load_roles, split_tag
 
 LABELS = '[[labels]]\nname = "yes"\n[[labels]]\nname = "no"\n'
 
@@ -63,6 +63,10 @@ def test_a_label_without_spellings_is_spelt_as_named(tmp_path: Path) -> None:
         (f'system = "x"\n{LABELS}colour = "red"', "unknown key 'colour' of label 'no'"),
         (f'system = "x"\n{LABELS}neutral = "yes"', "`neutral` true or false"),
         (f'system = "x"\n{LABELS}neutral = true', "not `neutral`"),
+        (f'system = "x"\n{LABELS}sign = "good"', "`sign` of label 'no' must be"),
+        (f'system = "x"\n{LABELS}sign = -1', "`sign` of label 'no' must be"),
+        (f'system = "x"\n{LABELS}neutral = true\nsign = "negative"', "`neutral` and has a `sign`"),
+        (f'options = {{}}\nsystem = "x"\n{LABELS}', "unknown key 'options'"),
         (f'system = "x"\n{LABELS}[[examples]]\ntext = "a"', "needs `text` and `answer`"),
         ('system = "x"\nsampling = 3', "must be a table"),
         ('system = "x"\n[sampling]\nheat = 1', "unknown sampling key 'heat'"),
@@ -77,6 +81,15 @@ def test_a_file_that_is_not_right_is_refused_by_name(tmp_path: Path, content: st
     assert str(tmp_path / "urgency.toml") in str(refused.value)
 
 
+def test_a_label_has_a_sign_where_the_file_gives_one(tmp_path: Path, roles: dict[str, Role]) -> None:
+    role = load(
+        tmp_path, f'system = "x"\n{LABELS}sign = "negative"\n[[labels]]\nname = "a"\nsign = "positive"'
+    )
+    assert [label.sign for label in role.labels] == [0, -1, 1]
+    assert [label.sign for label in roles["emotion"].labels] == [1, -1, 0]
+    assert [label.sign for label in roles["feelings"].labels] == [1, -1, -1, -1, 0, -1, 0]
+
+
 def test_a_file_name_that_is_no_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RoleError, match="file name"):
         load(tmp_path, f'system = "x"\n{LABELS}', "Not a name.toml")
@@ -85,3 +98,19 @@ def test_a_file_name_that_is_no_name_is_refused(tmp_path: Path) -> None:
 def test_a_directory_without_roles_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RoleError, match="no role files"):
         load_roles(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "rest"),
+    [
+        ("#EMOTION#今天太棒了！", "emotion", "今天太棒了！"),
+        ("  #chat# hello", "chat", "hello"),
+        ("＃EMOTION＃ 好", "emotion", "好"),
+        ("#EMOTION#", "emotion", ""),
+        ("say #CHAT# later", None, "say #CHAT# later"),
+        ("#emotional# day", None, "#emotional# day"),
+        ("#CHAT##EMOTION#x", "chat", "#EMOTION#x"),
+    ],
+)
+def test_a_tag_at_the_start_picks_the_role(text: str, mode: str | None, rest: str) -> None:
+    assert split_tag(text) == (mode, rest)

@@ -6,13 +6,14 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 
 from bot.doctor.finding import Finding, broken, doubtful, fine
+from bot.engine.config.processor import flags
 from config.settings import ROOT, Settings
 
 OTHER_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -26,7 +27,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield python(sys.version_info[:2], sys.maxsize > 2**32)
     yield packages()
     if starts := torch_starts():
-        yield processor(platform.machine().lower(), flags_in(cpuinfo()))
+        yield processor(platform.machine().lower(), flags())
     else:
         yield no_torch(bool(settings.llm_url))
     yield threads(settings.threads, cores())
@@ -63,15 +64,15 @@ def packages() -> Finding:
     return fine("packages", f"torch {metadata.version('torch')}, slack_bolt {metadata.version('slack_bolt')}")
 
 
-def processor(machine: str, flags: str) -> Finding:
-    """Whether the processor has the instructions that make the difference."""
+def processor(machine: str, found: Collection[str]) -> Finding:
+    """Whether the processor has the instructions that make the difference. `found`: empty where unknown."""
     machine = OTHER_NAMES.get(machine, machine)
     if machine not in WANTED:
         return doubtful("processor", f"{machine} was never tried", "x86-64 or 64-bit ARM is what is tested")
     flag, name = WANTED[machine]
-    if flags and flag not in flags.split():
+    if found and flag not in found:
         return doubtful("processor", f"has no {name}", "it works, slowly; a Raspberry Pi 5 has them")
-    return fine("processor", f"{machine} with {name}" if flags else machine)
+    return fine("processor", f"{machine} with {name}" if found else machine)
 
 
 def torch_starts() -> bool:
@@ -80,17 +81,17 @@ def torch_starts() -> bool:
         version = metadata.version("torch")
     except metadata.PackageNotFoundError:
         return True  # that is another finding
-    return has_instructions(platform.machine().lower(), flags_in(cpuinfo()), version)
+    return has_instructions(platform.machine().lower(), flags(), version)
 
 
-def has_instructions(machine: str, flags: str, version: str) -> bool:
+def has_instructions(machine: str, found: Collection[str], version: str) -> bool:
     """Whether the processor has what this torch is built of.
 
     2.10, the one that is pinned for 64-bit ARM, needs the atomic instructions of ARMv8.1
     (github.com/pytorch/pytorch/issues/176993).
     """
     needs = OTHER_NAMES.get(machine, machine) == "aarch64" and version.startswith("2.10.")
-    return not needs or not flags or "atomics" in flags.split()
+    return not needs or not found or "atomics" in found
 
 
 def no_torch(elsewhere: bool) -> Finding:
@@ -151,19 +152,5 @@ def secrets(env: Path) -> Iterator[Finding]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Logical cores that this process may use; the engine counts physical ones."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def cpuinfo() -> str:
-    """What Linux tells of the processor; empty elsewhere."""
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-
-
-def flags_in(text: str) -> str:
-    """The flags in /proc/cpuinfo, separated by spaces; empty where none stand there."""
-    found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
-    return found[1] if found else ""

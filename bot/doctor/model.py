@@ -74,22 +74,23 @@ def server(settings: Settings) -> Finding:
 
 
 def local(directory: Path, settings: Settings) -> Iterator[Finding]:
-    """The directory's shape, this processor's kernels, and the memory."""
+    """The model's config, this processor's kernels, and the memory."""
     from bot.engine import compiled
-    from bot.engine.kinds import choices
-    from bot.engine.precision import choose
-    from bot.engine.prepared import open_prepared
-    from bot.engine.shape import read_shape
+    from bot.engine.config.model_config import read_model_config
+    from bot.engine.config.precision import choose_precision
+    from bot.engine.weights.prepare import open_prepared
+    from bot.engine.weights.quantize import kernel_names
 
     try:
-        shape = read_shape(directory)
-        chosen = choose(settings.precision, shape)
+        config = read_model_config(directory)
+        chosen = choose_precision(settings.precision, config)
     except (EngineError, ValueError, KeyError) as problem:
         yield broken("model", str(problem), "use a Qwen2, Qwen3 or Llama model")
         return
-    billions = shape.parameters / 1e9
-    yield fine("model", f"{directory.name} ({shape.family}, {billions:.2f} billion weights) in {directory}")
-    yield fine("precision", f"{settings.precision} is {chosen}: {choices()[chosen]}")
+    billions = config.num_parameters / 1e9
+    said = f"{directory.name} ({config.model_type}, {billions:.2f} billion weights) in {directory}"
+    yield fine("model", said)
+    yield fine("precision", f"{settings.precision} is {chosen}: {kernel_names()[chosen]}")
     if open_prepared(directory, chosen) is not None:
         yield fine("prepared", f"weights for {chosen} stand beside the model")
     elif os.access(directory, os.W_OK):
@@ -98,8 +99,8 @@ def local(directory: Path, settings: Settings) -> Iterator[Finding]:
     else:
         mend = "prepare it where it can be written, and copy it here"
         yield doubtful("prepared", f"no weights for {chosen}, and the directory is read-only", mend)
-    needed = int(shape.parameters * BYTES[chosen] / 1e6) + settings.cache_mb + OVERHEAD_MB
-    needed += 0 if compiled.suits(shape, chosen) else TORCH_MB
+    needed = int(config.num_parameters * BYTES[chosen] / 1e6) + settings.cache_mb + OVERHEAD_MB
+    needed += 0 if compiled.suits(config, chosen) else TORCH_MB
     yield memory(needed, available(), chosen)
 
 

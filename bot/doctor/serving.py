@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from bot.app.ports import bind_error, free_port
 from bot.doctor.finding import Finding, broken, doubtful, fine
-from bot.ports import free_port
 from bot.roles import RoleError, load_roles
 from bot.storage import Storage, StorageError
 from bot.storage.database import sqlite_path
@@ -43,21 +42,17 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def port(settings: Settings) -> Finding:
     """Whether the port can be listened on, or this very bot already does."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((settings.host, settings.port))
-    except OSError as problem:
-        if problem.errno == errno.EADDRINUSE and _is_bot(settings.port):
-            return fine("port", f"{settings.port} is used by a bot that is running")
-        free = free_port(settings.host, settings.port)
-        return broken(
-            "port",
-            f"{settings.host} port {settings.port}: {problem.strerror}",
-            f"stop what uses it, or set PORT={free}" if free else "correct HOST or PORT",
-        )
-    return fine("port", f"{settings.port} is free")
+    problem = bind_error(settings.host, settings.port)
+    if problem is None:
+        return fine("port", f"{settings.port} is free")
+    if problem.errno == errno.EADDRINUSE and _is_bot(settings.port):
+        return fine("port", f"{settings.port} is used by a bot that is running")
+    free = free_port(settings.host, settings.port)
+    return broken(
+        "port",
+        f"{settings.host} port {settings.port}: {problem.strerror}",
+        f"stop what uses it, or set PORT={free}" if free else "correct HOST or PORT",
+    )
 
 
 def disk(settings: Settings) -> Finding:

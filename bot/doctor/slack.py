@@ -12,9 +12,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.doctor.finding import Finding, broken, fine
-from config.settings import ROOT, Settings
+from config.settings import SLACK_MANIFEST, Settings
 
-MANIFEST = ROOT / "config" / "slack" / "manifest.json"
 WHERE = "at api.slack.com/apps"
 _TOKENS = {
     "invalid_auth": f"copy it again from the app's page {WHERE}",
@@ -52,7 +51,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
 
 def scopes(given: str) -> list[Finding]:
     """One finding a missing scope, or one that says there is none missing."""
-    manifest: dict[str, Any] = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    manifest: dict[str, Any] = json.loads(SLACK_MANIFEST.read_text(encoding="utf-8"))
     wanted = manifest["oauth_config"]["scopes"]["bot"]
     have = {scope.strip() for scope in given.split(",")}
     mend = f"add it under OAuth & Permissions {WHERE}, then install the app again"

@@ -1,8 +1,8 @@
 """From label scores to probabilities that mean what they say: one bias a label and one temperature.
 
 A model's own calibration is fitted by `python -m bot calibrate` and stored with it. Without one, a
-label's bias is what the model says of texts that say nothing (contextual calibration, Zhao et al.
-2021, arXiv:2102.09690).
+label's bias comes from its scores for content-free texts (contextual calibration, Zhao et al. 2021,
+arXiv:2102.09690).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.emotion.pieces import is_chinese
+from bot.emotion.spans import is_chinese
 from bot.roles import Role
 from config.settings import ROOT
 
 log = logging.getLogger(__name__)
 
-FILE = "calibration.json"  # in the model's directory
+CALIBRATION_FILE = "calibration.json"  # in the model's directory
 SHIPPED = ROOT / "config" / "calibration"  # NAME.json for a model of the catalogue
 CHINESE, OTHER = "chinese", "other"  # a model leans differently in different scripts
 SCRIPTS = (CHINESE, OTHER)
 CONTENT_FREE = {CHINESE: ("无", "这句话", "一段文字"), OTHER: ("N/A", "[MASK]", "text")}
-TEMPERATURE = 2.0  # a small model is too sure of itself
+TEMPERATURE = 2.0  # without a fit: a small model is overconfident
 
 
 class CalibrationError(ValueError):
@@ -64,19 +64,19 @@ class Calibrations:
         return self.chinese if is_chinese(text) else self.other
 
 
-def contextual(scores: Sequence[Sequence[float]]) -> Calibration:
-    """The calibration by the label scores of texts that say nothing, one row each."""
+def contextual_calibration(scores: Sequence[Sequence[float]]) -> Calibration:
+    """The calibration by the label scores of content-free texts, one row each."""
     centred = [[value - sum(row) / len(row) for value in row] for row in scores]
     return Calibration(
         tuple(-sum(column) / len(centred) for column in zip(*centred, strict=True)), TEMPERATURE
     )
 
 
-def stored(role: Role, model_dir: Path | None) -> Calibrations | None:
+def load_calibrations(role: Role, model_dir: Path | None) -> Calibrations | None:
     """The fitted calibration of `role` for the model in `model_dir`, if there is one for this very prompt."""
     if model_dir is None:
         return None
-    for file in (model_dir / FILE, SHIPPED / f"{model_dir.resolve().name}.json"):
+    for file in (model_dir / CALIBRATION_FILE, SHIPPED / f"{model_dir.resolve().name}.json"):
         try:
             entry = _read(file).get(role.name)
             if entry is not None and entry["prompt"] == fingerprint(role):
@@ -88,23 +88,23 @@ def stored(role: Role, model_dir: Path | None) -> Calibrations | None:
     return None
 
 
-def store(role: Role, calibrations: Calibrations, model_dir: Path) -> Path:
+def save_calibrations(role: Role, calibrations: Calibrations, model_dir: Path) -> Path:
     """Write `calibrations` beside the model, keeping what the file says of other roles; the file."""
-    file = model_dir / FILE
-    found = _read(file)
-    found[role.name] = {
+    file = model_dir / CALIBRATION_FILE
+    entries = _read(file)
+    entries[role.name] = {
         "prompt": fingerprint(role),
         CHINESE: _entry(role, calibrations.chinese),
         OTHER: _entry(role, calibrations.other),
     }
     partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(found, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(entries, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     partial.replace(file)
     return file
 
 
 def fingerprint(role: Role) -> str:
-    """A short sum of all that the scores of a role depend on: another prompt needs another calibration."""
+    """A short hash of all that a role's scores depend on: another prompt needs another calibration."""
     labels = [(label.name, label.spellings) for label in role.labels]
     parts = (role.system, role.ask, role.opening, role.examples, labels)
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
@@ -130,9 +130,9 @@ def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        entries = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise CalibrationError(f"{file} cannot be read ({problem}): correct or delete it") from None
-    if not isinstance(found, dict):
+    if not isinstance(entries, dict):
         raise CalibrationError(f"{file} is not a JSON object: correct or delete it")
-    return found
+    return entries

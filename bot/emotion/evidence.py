@@ -1,19 +1,18 @@
-"""Which words decided: leave a span out, score the rest, and see how far the label's probability falls."""
+"""Which words were decisive: leave a span out, score the text without it, and see how far the label's
+probability falls (occlusion)."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from bot.emotion.pieces import Span, clauses, is_chinese, windows
-from bot.emotion.results import Emotion, Evidence, Explanation
-from bot.roles import Role
+from bot.emotion.results import Evidence
+from bot.emotion.spans import Span, clauses, windows
 
-CLAUSES = 12  # spans tried at first, in one batch
-WINDOWS = 16  # spans tried within the clause that decides, in a second batch
-SHORT = 4  # characters; a clause this short is named whole
-SHARE = 0.6  # of a clause's weight that a part of it must have to be named in its place
-NAMED = 3  # spans in the sentence
-LEAST = 0.005  # weight below which a span decided nothing
+MAX_CLAUSES = 12  # spans tried at first, in one batch
+MAX_WINDOWS = 16  # spans tried within the strongest clause, in a second batch
+SHORT_CLAUSE = 4  # characters; a clause as short as this is named whole
+WINDOW_SHARE = 0.6  # of a clause's weight that a window in it must have to be named in its place
+MIN_WEIGHT = 0.005  # below this a span is no evidence
 
 Probability = Callable[[Sequence[str]], Awaitable[list[float]]]
 
@@ -23,37 +22,25 @@ async def find_evidence(text: str, probability: Probability) -> tuple[Evidence, 
 
     probability: the label's probability for each of several texts.
     """
-    spans = clauses(text, CLAUSES) or [(0, len(text))]
-    parts = windows(text, spans[0], WINDOWS) if len(spans) == 1 else []
-    full, *rests = await probability([text, *_rests(text, [*spans, *parts])])
-    weights = {span: full - rest for span, rest in zip([*spans, *parts], rests, strict=True)}
-    top = max(spans, key=lambda span: weights[span])
-    if len(spans) > 1 and top[1] - top[0] > SHORT:
-        parts = windows(text, top, WINDOWS)
-        rests = await probability(_rests(text, parts))
-        weights |= {span: full - rest for span, rest in zip(parts, rests, strict=True)}
+    spans = clauses(text, MAX_CLAUSES) or [(0, len(text))]
+    parts = windows(text, spans[0], MAX_WINDOWS) if len(spans) == 1 else []
+    whole, *without = await probability([text, *_occluded(text, [*spans, *parts])])
+    weights = {span: whole - rest for span, rest in zip([*spans, *parts], without, strict=True)}
+    strongest = max(spans, key=lambda span: weights[span])
+    if len(spans) > 1 and strongest[1] - strongest[0] > SHORT_CLAUSE:
+        parts = windows(text, strongest, MAX_WINDOWS)
+        without = await probability(_occluded(text, parts))
+        weights |= {span: whole - rest for span, rest in zip(parts, without, strict=True)}
     if parts:
-        tight = max(parts, key=lambda span: weights[span])
-        if top == (0, len(text)) or weights[tight] >= max(SHARE * weights[top], LEAST):
-            spans = [tight if span == top else span for span in spans]
-    found = [Evidence(text[start:end], start, end, weights[start, end]) for start, end in spans]
-    found.sort(key=lambda each: (-each.weight, each.start))
-    return tuple(each for each in found if each.weight >= LEAST)
+        window = max(parts, key=lambda span: weights[span])
+        enough = max(WINDOW_SHARE * weights[strongest], MIN_WEIGHT)
+        if strongest == (0, len(text)) or weights[window] >= enough:
+            spans = [window if span == strongest else span for span in spans]
+    evidence = [Evidence(text[start:end], start, end, weights[start, end]) for start, end in spans]
+    evidence.sort(key=lambda each: (-each.weight, each.start))
+    return tuple(each for each in evidence if each.weight >= MIN_WEIGHT)
 
 
-def explanation(role: Role, text: str, emotion: Emotion, found: tuple[Evidence, ...]) -> Explanation:
-    """The sentence that names the spans, in Chinese for Chinese text, else in English."""
-    if is_chinese(text):
-        told = "、".join(f"“{each.text}”（{each.weight:.2f}）" for each in found[:NAMED])
-        why = f"，因句中{told}" if told else "，整句如此，没有单独起决定作用的词"
-        return Explanation(found, f"判断为“{emotion.label}”{why}。")
-    name = next((label.english for label in role.labels if label.name == emotion.label), "")
-    called = f"{name} ({emotion.label})" if name else emotion.label
-    told = ", ".join(f"“{each.text}” ({each.weight:.2f})" for each in found[:NAMED])
-    why = f"because of {told}" if told else "from the whole; no part of it decided alone"
-    return Explanation(found, f"Judged {called} {why}.")
-
-
-def _rests(text: str, spans: Sequence[Span]) -> list[str]:
+def _occluded(text: str, spans: Sequence[Span]) -> list[str]:
     """`text` without each of the spans."""
     return [text[:start] + text[end:] for start, end in spans]

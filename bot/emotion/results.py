@@ -1,9 +1,11 @@
-"""What a classification gives: a label with its confidence, and the spans that decided."""
+"""What a classification gives: a label with its confidence, and the spans that were decisive."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from bot.roles import Label
 
 DIGITS = 4  # of a probability or weight, wherever it leaves the program as data
 
@@ -17,12 +19,16 @@ class EmptyText(ValueError):
 
 @dataclass(frozen=True)
 class Emotion:
-    """One judgement. `scores` are the labels' probabilities and sum to 1; `confidence` is the winner's."""
+    """One classified text. `scores` are the labels' probabilities and sum to 1.
+
+    confidence: the probability of `label`. sign: that of the label, 1 for positive, -1 for negative, else 0.
+    """
 
     label: str
     emoji: str
     confidence: float
     scores: dict[str, float]
+    sign: int
 
     def data(self) -> dict[str, Any]:
         """`label`, `confidence` and `scores`, rounded for JSON and CSV."""
@@ -48,12 +54,15 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why: the spans that decided, the strongest first, and a sentence that names them."""
+    """Why a text got `label`: the spans that were decisive, the strongest first.
+
+    chinese: whether the text is Chinese, and so the sentence that `wording.explanation_text` makes of this.
+    """
 
     evidence: tuple[Evidence, ...]
-    text: str
+    label: Label
+    chinese: bool
 
-    def data(self) -> dict[str, Any]:
-        """`evidence` and `explanation`, rounded for JSON."""
-        spans = [{**asdict(each), "weight": round(each.weight, DIGITS)} for each in self.evidence]
-        return {"evidence": spans, "explanation": self.text}
+    def data(self) -> list[dict[str, Any]]:
+        """The evidence, rounded for JSON."""
+        return [{**asdict(each), "weight": round(each.weight, DIGITS)} for each in self.evidence]

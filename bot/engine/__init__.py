@@ -1,13 +1,15 @@
 """The model on a CPU: `score` and `stream`, and nothing of Slack, roles or SQL."""
 
-from bot.engine.interface import (
-    Engine,
-    EngineBusy,
-    EngineError,
-    Message,
-    Prompt,
-    PromptTooLong,
-    Sampling,
-)
+from bot.engine.errors import EngineBusy, EngineError, PromptTooLong
+from bot.engine.interface import Engine, Message, Prompt, Sampling, count_text
 
-__all__ = ["Engine", "EngineBusy", "EngineError", "Message", "Prompt", "PromptTooLong", "Sampling"]
+__all__ = [
+    "Engine",
+    "EngineBusy",
+    "EngineError",
+    "Message",
+    "Prompt",
+    "PromptTooLong",
+    "Sampling",
+    "count_text",
+]

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Speaker = Literal["system", "user", "assistant"]
-
-
-class EngineError(RuntimeError):
-    """The engine could not answer; the message may be shown to an administrator."""
-
-
-class EngineBusy(EngineError):
-    """The queue is full. `retry_after` is a guess in seconds at when it will not be."""
-
-    def __init__(self, retry_after: float = 1.0) -> None:
-        super().__init__("the queue is full; try again shortly")
-        self.retry_after = retry_after
-
-
-class PromptTooLong(EngineError):
-    """The prompt does not fit the model's window; nothing was computed."""
-
-    def __init__(self, tokens: int, limit: int) -> None:
-        super().__init__(f"the text is too long: {tokens} tokens, at most {limit} fit")
-        self.tokens, self.limit = tokens, limit
 
 
 @dataclass(frozen=True)
@@ -44,7 +24,7 @@ class Prompt:
     shared: how many leading messages are the same in every request of this role (system prompt and
         examples); their keys and values are computed once.
     opening: text with which the assistant's answer has already begun.
-    session: the conversation whose kv cache may be kept for its next turn; None keeps nothing.
+    session: the conversation whose KV cache may be kept for its next turn; None keeps nothing.
     """
 
     messages: tuple[Message, ...]
@@ -74,7 +54,7 @@ class Engine(Protocol):
     """One model. `score` and `stream` are its two methods; the rest is bookkeeping.
 
     Both raise EngineBusy when the queue is full, PromptTooLong before any computation, and
-    EngineError when the computation failed. Closing the iterator of `stream`, or cancelling the
+    EngineError when the computation failed. Closing the generator of `stream`, or cancelling the
     task that awaits either, frees the engine at its next step. Several calls may be awaited at
     once (`asyncio.gather`): they share passes through the model where it can.
     """
@@ -89,18 +69,23 @@ class Engine(Protocol):
         """How many tokens prompt and answer may have together."""
         ...
 
-    async def score(self, prompt: Prompt, labels: Sequence[str], *, relative: bool = False) -> list[float]:
+    @property
+    def measures_logprobs(self) -> bool:
+        """Whether scores are log-probabilities; False where only the label that is answered is known."""
+        ...
+
+    async def score(self, prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
         """The log-probability of each label as the whole answer's beginning, in the order given.
 
         A label of several tokens has the sum of its tokens' log-probabilities. Nothing is generated.
-        relative: the caller only compares the labels of this one call: every score may be off by the
-            same constant, and the arithmetic may be 8-bit. Then only the labels' own rows of the
-            head are computed, which is much faster where each label is one token; a softmax over the
-            scores is the same as without it.
+        exact: False for a caller that only compares the labels of this one call: every score may be off
+            by the same constant, and activations may be quantized to 8 bits. Then only the labels' own
+            rows of the LM head are computed, which is much faster where each label is one token; a
+            softmax over the scores is the same.
         """
         ...
 
-    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str]:
         """The answer in pieces of whole characters, until an end-of-turn token or a limit."""
         ...
 
@@ -109,9 +94,17 @@ class Engine(Protocol):
         ...
 
     async def forget(self, session: str | None = None) -> None:
-        """Drop the kv cache of one conversation, or with None of all of them."""
+        """Drop the KV cache of one conversation, or with None of all of them."""
         ...
 
     async def close(self) -> None:
         """Stop: requests under way fail with EngineError, memory is given back."""
         ...
+
+
+_EMPTY = Prompt((Message("user", ""),))
+
+
+def count_text(engine: Engine, text: str) -> int:
+    """Tokens of `text` by itself, without those that the chat template puts around it."""
+    return max(0, engine.count(Prompt((Message("user", text),))) - engine.count(_EMPTY))

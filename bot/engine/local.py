@@ -1,29 +1,27 @@
-"""The engine of this project: the two methods over a decoder, a scheduler and kept caches."""
+"""The engine of this project: the two methods over a decoder, a scheduler and a prefix cache."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
-from bot.engine.allocation import large_blocks_returned
-from bot.engine.decoder import Decoder
-from bot.engine.decoders import open_decoder
-from bot.engine.detokenizer import Detokenizer
-from bot.engine.encoding import Encoder, common
-from bot.engine.interface import EngineError, Prompt, PromptTooLong, Sampling
-from bot.engine.prefix_store import PrefixStore
-from bot.engine.requests import Score, Stream
-from bot.engine.sampling import Sampler, read_defaults
-from bot.engine.scheduler import Scheduler
-from bot.engine.shape import read_shape
+from bot.engine.cache.prefix_cache import PrefixCache
+from bot.engine.config.arrays import common_prefix
+from bot.engine.errors import EngineError, PromptTooLong
+from bot.engine.interface import Prompt, Sampling
+from bot.engine.model.decoder import Decoder
+from bot.engine.scheduling.requests import Score, Stream
+from bot.engine.scheduling.scheduler import Scheduler
+from bot.engine.text.chat_template import ChatTokenizer
+from bot.engine.text.detokenizer import Detokenizer
+from bot.engine.text.sampling import Sampler, read_generation_config
 
 MEGABYTE = 1_000_000
-# Shorter prompts are encoded at once; longer ones in a thread, where they do not hold the event loop up.
+# Characters: longer prompts are encoded in a thread, where they do not block the event loop.
 _AT_ONCE = 2000
-# Answers in work may take this many times the memory of the caches that are only kept.
+# KV caches of running answers may take this many times the memory of those that are only kept.
 _RUNNING = 4
 
 
@@ -33,27 +31,26 @@ class LocalEngine:
     def __init__(
         self,
         directory: Path,
+        decoder: Decoder,
         *,
-        precision: str = "auto",
-        threads: int = 0,
         context_tokens: int = 4096,
         cache_mb: int = 128,
         max_queue: int = 64,
     ) -> None:
-        """Blocking: it reads the weights. cache_mb: megabytes for what is kept between requests.
+        """`decoder`: that of `directory`, see `factory.open_local`. cache_mb: megabytes of kept KV caches.
 
-        Raises EngineError for a directory that cannot be used.
+        Raises EngineError for a tokenizer that cannot be used.
         """
-        self.encoder = Encoder(directory, read_shape(directory).vocabulary)
-        self.decoder = _opened(directory, precision, threads)
-        self.defaults = read_defaults(directory)
-        self.ends = frozenset(self.encoder.end_tokens | self.defaults.ends)
+        self.decoder = decoder
+        self.tokenizer = ChatTokenizer(directory, decoder.config.vocab_size)
+        self.defaults = read_generation_config(directory)
+        self.eos_token_ids = frozenset(self.tokenizer.eos_token_ids | self.defaults.eos_token_ids)
         self._name = directory.resolve().name
-        self._context = min(context_tokens, self.decoder.shape.positions)
-        self._store = PrefixStore(cache_mb * MEGABYTE)
+        self._context = min(context_tokens, decoder.config.max_position_embeddings)
+        self.prefixes = PrefixCache(cache_mb * MEGABYTE)
         self.scheduler = Scheduler(
-            self.decoder,
-            self._store,
+            decoder,
+            self.prefixes,
             max_queue,
             running_bytes=max(64, cache_mb) * MEGABYTE * _RUNNING,
         )
@@ -69,15 +66,20 @@ class LocalEngine:
         """How many tokens prompt and answer may have together."""
         return self._context
 
+    @property
+    def measures_logprobs(self) -> bool:
+        """True: scores are computed from the logits."""
+        return True
+
     def count(self, prompt: Prompt) -> int:
         """How many tokens `prompt` has, with the template's own."""
-        return len(self.encoder.encode(prompt))
+        return len(self.tokenizer.encode(prompt))
 
-    async def score(self, prompt: Prompt, labels: Sequence[str], *, relative: bool = False) -> list[float]:
+    async def score(self, prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
         """See Engine.score."""
         loop = asyncio.get_running_loop()
         ids, shared = await self._tokens(prompt)
-        tokens = [self.encoder.encode_text(label) for label in labels]
+        tokens = [self.tokenizer.encode_text(label) for label in labels]
         if not tokens or not all(tokens):
             raise EngineError("there must be labels, and none of them empty")
         longest = max(map(len, tokens)) - 1
@@ -88,7 +90,7 @@ class LocalEngine:
         def done(problem: Exception | None) -> None:
             _tell(loop, _settle, answer, problem)
 
-        request = Score(ids=ids, shared=shared, done=done, labels=tokens, relative=relative)
+        request = Score(ids=ids, shared=shared, done=done, labels=tokens, exact=exact)
         self._submit_together(loop, request, answer)
         try:
             await answer
@@ -96,16 +98,16 @@ class LocalEngine:
             self.scheduler.cancel(request)
         return request.scores
 
-    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str]:
         """See Engine.stream."""
         loop = asyncio.get_running_loop()
         ids, shared = await self._tokens(prompt)
         if len(ids) + 1 > self._context:
             raise PromptTooLong(len(ids), self._context - 1)
-        text = Detokenizer(self.encoder, sampling.stop)
+        text = Detokenizer(self.tokenizer, sampling.stop)
         pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue()
 
-        def said(token: int) -> bool:
+        def on_token(token: int) -> bool:
             if piece := text.push(token):
                 _tell(loop, pieces.put_nowait, piece)
             return not text.stopped
@@ -120,9 +122,9 @@ class LocalEngine:
             shared=shared,
             done=done,
             sampler=Sampler(sampling, self.defaults, ids),
-            said=said,
-            limit=min(sampling.max_tokens, self._context - len(ids)),
-            ends=self.ends,
+            on_token=on_token,
+            max_tokens=min(sampling.max_tokens, self._context - len(ids)),
+            eos_token_ids=self.eos_token_ids,
             session=prompt.session,
         )
         self.scheduler.submit(request)
@@ -152,8 +154,8 @@ class LocalEngine:
         return await asyncio.to_thread(self._encode, prompt)
 
     def _encode(self, prompt: Prompt) -> tuple[list[int], int]:
-        ids = self.encoder.encode(prompt)
-        return ids, common(self.encoder.encode_shared(prompt), ids[:-1])
+        ids = self.tokenizer.encode(prompt)
+        return ids, common_prefix(self.tokenizer.encode_shared(prompt), ids[:-1])
 
     def _submit_together(
         self, loop: asyncio.AbstractEventLoop, request: Score, answer: asyncio.Future[None]
@@ -191,13 +193,3 @@ def _tell(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
     """Call `function` on the loop; who has closed it does not want to know any more."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *arguments)
-
-
-def _opened(directory: Path, precision: str, threads: int) -> Decoder:
-    """The decoder, opened in a thread that ends.
-
-    OpenMP, which torch computes with, keeps workers for each thread that used any. Where they are more than
-    the processor's cores they sleep between products, and waking them took a third of the engine's time.
-    """
-    with large_blocks_returned(), ThreadPoolExecutor(1, "opening") as thread:
-        return thread.submit(open_decoder, directory, precision, threads).result()

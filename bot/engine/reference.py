@@ -1,4 +1,4 @@
-"""The engine's two methods over stock `transformers`: slow, plain, and the measure of the fast one.
+"""The engine's two methods over stock `transformers`: slow, plain, and what the fast one is compared with.
 
 Tests compare the engine with it, and benchmarks time it; the bot itself runs `bot.engine.local`.
 """
@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bot.engine.detokenizer import Detokenizer
-from bot.engine.encoding import Encoder
-from bot.engine.interface import EngineError, Prompt, PromptTooLong, Sampling
-from bot.engine.sampling import read_defaults
+from bot.engine.errors import EngineError, PromptTooLong
+from bot.engine.interface import Prompt, Sampling
+from bot.engine.text.chat_template import ChatTokenizer
+from bot.engine.text.detokenizer import Detokenizer
+from bot.engine.text.sampling import read_generation_config
 
 
 class ReferenceEngine:
@@ -28,7 +29,7 @@ class ReferenceEngine:
     ) -> None:
         from transformers import AutoModelForCausalLM
 
-        self.encoder = Encoder(directory)
+        self.tokenizer = ChatTokenizer(directory)
         auto: Any = AutoModelForCausalLM  # half typed
         self.model: Any = auto.from_pretrained(
             directory, dtype=dtype, local_files_only=True, weights_only=True
@@ -36,7 +37,7 @@ class ReferenceEngine:
         self._context = min(context_tokens, int(self.model.config.max_position_embeddings))
         self._name = directory.resolve().name
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="reference-engine")
-        self._ends = self.encoder.end_tokens | read_defaults(directory).ends
+        self._eos_token_ids = self.tokenizer.eos_token_ids | read_generation_config(directory).eos_token_ids
 
     @property
     def name(self) -> str:
@@ -46,14 +47,18 @@ class ReferenceEngine:
     def context_tokens(self) -> int:
         return self._context
 
-    def count(self, prompt: Prompt) -> int:
-        return len(self.encoder.encode(prompt))
+    @property
+    def measures_logprobs(self) -> bool:
+        return True
 
-    async def score(self, prompt: Prompt, labels: Sequence[str], *, relative: bool = False) -> list[float]:
+    def count(self, prompt: Prompt) -> int:
+        return len(self.tokenizer.encode(prompt))
+
+    async def score(self, prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
         ids = self._fitting(prompt, 0)
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._score, ids, list(labels))
 
-    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str]:
         ids = self._fitting(prompt, 1)
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
@@ -83,7 +88,7 @@ class ReferenceEngine:
             return torch.as_tensor(self.model(torch.tensor([list(ids)])).logits[0].float())
 
     def _fitting(self, prompt: Prompt, room: int) -> list[int]:
-        ids = self.encoder.encode(prompt)
+        ids = self.tokenizer.encode(prompt)
         if len(ids) + room > self._context:
             raise PromptTooLong(len(ids), self._context - room)
         return ids
@@ -91,7 +96,7 @@ class ReferenceEngine:
     def _score(self, ids: list[int], labels: list[str]) -> list[float]:
         scores = []
         for label in labels:
-            tokens = self.encoder.encode_text(label)
+            tokens = self.tokenizer.encode_text(label)
             logprobs = self.logits(ids + tokens)[len(ids) - 1 : -1].log_softmax(-1)
             scores.append(float(sum(logprobs[at, token] for at, token in enumerate(tokens))))
         return scores
@@ -101,8 +106,8 @@ class ReferenceEngine:
         from transformers.generation.streamers import BaseStreamer
 
         config: Any = GenerationConfig  # half typed
-        text = Detokenizer(self.encoder, sampling.stop)
-        ends = self._ends
+        text = Detokenizer(self.tokenizer, sampling.stop)
+        eos_token_ids = self._eos_token_ids
 
         class Pieces(BaseStreamer):
             prompt_seen = False
@@ -112,7 +117,7 @@ class ReferenceEngine:
                     self.prompt_seen = True
                     return
                 token = int(value.reshape(-1)[-1])
-                if token not in ends and (piece := text.push(token)):
+                if token not in eos_token_ids and (piece := text.push(token)):
                     put(piece)
 
             def end(self) -> None:
@@ -123,7 +128,10 @@ class ReferenceEngine:
             def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
                 return torch.full((len(input_ids),), cancelled.is_set() or text.stopped)
 
-        settings: dict[str, Any] = {"max_new_tokens": sampling.max_tokens, "eos_token_id": sorted(ends)}
+        settings: dict[str, Any] = {
+            "max_new_tokens": sampling.max_tokens,
+            "eos_token_id": sorted(eos_token_ids),
+        }
         if sampling.temperature is not None:
             settings["do_sample"] = sampling.temperature > 0
         for name in ("temperature", "top_p", "top_k", "repetition_penalty"):

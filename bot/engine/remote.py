@@ -14,15 +14,16 @@ import logging
 import math
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from bot.engine.interface import EngineBusy, EngineError, Prompt, PromptTooLong, Sampling
-from bot.engine.remote_labels import best_token, compare, told_label
+from bot.engine.errors import EngineBusy, EngineError, PromptTooLong
+from bot.engine.interface import Prompt, Sampling
+from bot.engine.label_match import best_token, compare, told_label
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,8 @@ class RemoteEngine:
         return self._model or "remote"
 
     @property
-    def measures(self) -> bool:
-        """Whether scores are log-probabilities; False where only the answered label is known."""
+    def measures_logprobs(self) -> bool:
+        """See Engine.measures_logprobs: False once the server has shown that it gives none."""
         return self._logprobs
 
     @property
@@ -68,7 +69,7 @@ class RemoteEngine:
         """A guess on the safe side: the tokenizer is on the other server."""
         return sum(5 + _guess(message.content) for message in prompt.messages) + _guess(prompt.opening)
 
-    async def score(self, prompt: Prompt, labels: Sequence[str], *, relative: bool = False) -> list[float]:
+    async def score(self, prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
         if self._logprobs:
             scores = await self._compare(prompt, labels, DEPTH)
             if scores is not None:
@@ -79,7 +80,7 @@ class RemoteEngine:
         longest = max(len(label) for label in labels)
         greedy = Sampling(max_tokens=2 * longest + 4, temperature=0.0)
         said = ""
-        async with aclosing(self.stream(prompt, greedy)) as pieces:  # type: ignore[type-var]  # it is a generator
+        async with aclosing(self.stream(prompt, greedy)) as pieces:
             async for piece in pieces:
                 said += piece
                 if len(said) >= longest and told_label(said, labels):
@@ -90,7 +91,7 @@ class RemoteEngine:
         rest = math.log((1 - UNSURE) / max(1, len(labels) - 1))
         return [math.log(UNSURE) if label == chosen else rest for label in labels]
 
-    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[str]:
+    async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str]:
         body = self._body(prompt, sampling) | {"stream": True}
         finished = False
         async with self._post(body) as answer:

@@ -1,13 +1,21 @@
-"""The models that `fetch` knows, and where each comes from."""
+"""The models that `fetch` knows, where each comes from, and which one the bot uses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from bot.models.errors import UnknownModel
-from config.settings import ROOT
+from config.settings import ROOT, Settings
 
 MODELS = ROOT / "models"
+
+
+class ModelError(RuntimeError):
+    """A model that cannot be used or fetched; the message names the file and the mend."""
+
+
+class UnknownModel(ValueError):
+    """A name that is not in the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +56,13 @@ def entry_named(name: str) -> Entry:
     if name not in CATALOGUE:
         raise UnknownModel(f"there is no model {name!r} to fetch; known are {', '.join(CATALOGUE)}")
     return CATALOGUE[name]
+
+
+def find_model(settings: Settings) -> Path:
+    """MODEL_DIR, else the catalogue's first model that is under models/. Raises ModelError."""
+    if settings.model_dir is not None:
+        return settings.model_dir
+    for name in CATALOGUE:
+        if (MODELS / name).is_dir():
+            return MODELS / name
+    raise ModelError("there is no model yet: run `python -m bot fetch`, or set MODEL_DIR to a directory")

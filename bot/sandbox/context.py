@@ -6,15 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bot.sandbox.faults import Faults
+from bot.sandbox.links import Links
 from bot.sandbox.manifest import App
+from bot.sandbox.socket import Sockets
 from bot.sandbox.workspace import Workspace
-
-if TYPE_CHECKING:
-    from bot.sandbox.interactive import Links
-    from bot.sandbox.socket import Sockets
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from bot.sandbox import events, interactive, joining, posting, reacting, writing
+from bot.sandbox import events, interactive, messages
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
-from bot.sandbox.methods.files import described
-from bot.sandbox.workspace import TEAM_ID, Channel, Json, Pane, Stored, User
-
-SLACKBOT = "USLACKBOT"
+from bot.sandbox.links import Link
+from bot.sandbox.methods.files import file_object
+from bot.sandbox.rich_text import as_stored, rich_text
+from bot.sandbox.workspace import SLACKBOT_ID, TEAM_ID, Channel, Json, Pane, StoredFile, User
 
 
 class Driver:
@@ -25,7 +25,7 @@ class Driver:
         self.context = context
         self.workspace = context.workspace
 
-    def _seat(self, user: str, channel: str) -> tuple[User, Channel]:
+    def _member(self, user: str, channel: str) -> tuple[User, Channel]:
         """A person and a channel that person is in."""
         who, where = self.workspace.user(user), self.workspace.channel(channel)
         if who.id not in where.members:
@@ -45,55 +45,55 @@ class Driver:
         broadcast: bool = False,
     ) -> str:
         """Type and send `text`; returns its ts. `files` are names of files attached to it."""
-        who, where = self._seat(user, channel)
+        who, where = self._member(user, channel)
         if where.is_im and not self.context.app.messages_tab:
             raise SlackError("messages_tab_disabled")
         if not text.strip() and not files:
             raise SlackError("no_text")
-        message = self._written(who, text)
+        message = self._message(who, text)
         if files:
             message["subtype"] = "file_share"
             message["files"] = [self._file(name, who.id) for name in files]
         elif broadcast and thread_ts:
             message["subtype"] = "thread_broadcast"
-        posting.post(self.context, where, message, thread_ts)
+        messages.post(self.context, where, message, thread_ts)
         return str(message["ts"])
 
     async def edit(self, user: str, channel: str, ts: str, text: str) -> None:
         """Change one's own message."""
-        who, where = self._seat(user, channel)
+        who, where = self._member(user, channel)
         self._own(who, where, ts, "cant_update_message")
-        stored = writing.as_stored(self.workspace, text)
-        posting.change(
+        stored = as_stored(self.workspace, text)
+        messages.change(
             self.context,
             where,
             ts,
             text=stored,
-            blocks=writing.rich_text(stored, self.workspace.new_id("")[:5]),
+            blocks=rich_text(stored, self.workspace.new_id("")[:5]),
             edited={"user": who.id, "ts": self.workspace.new_ts()},
         )
 
     async def delete(self, user: str, channel: str, ts: str) -> None:
         """Remove one's own message."""
-        who, where = self._seat(user, channel)
+        who, where = self._member(user, channel)
         self._own(who, where, ts, "cant_delete_message")
-        posting.remove(self.context, where, ts)
+        messages.remove(self.context, where, ts)
 
     async def react(self, user: str, channel: str, ts: str, emoji: str) -> None:
         """Put an emoji on a message, or take one's own back."""
-        who, where = self._seat(user, channel)
+        who, where = self._member(user, channel)
         message = self.workspace.message(where, ts)
         try:
-            reacting.react(self.context, where, message, who.id, emoji)
+            messages.react(self.context, where, message, who.id, emoji)
         except SlackError as problem:
             if problem.code != "already_reacted":
                 raise
-            reacting.unreact(self.context, where, message, who.id, emoji)
+            messages.unreact(self.context, where, message, who.id, emoji)
 
     async def join(self, user: str, channel: str, inviter: str = "") -> None:
         """Come into a channel; with the bot's id as `user`, invite the bot."""
         invited_by = self.workspace.user(inviter).id if inviter else ""
-        joining.join(self.context, self.workspace.channel(channel), self.workspace.user(user).id, invited_by)
+        messages.join(self.context, self.workspace.channel(channel), self.workspace.user(user).id, invited_by)
 
     def add_user(self, name: str, *, locale: str = "en-US", guest: bool = False, team: str = TEAM_ID) -> str:
         """Bring in another person, into #general; with another `team`'s id a Slack Connect stranger."""
@@ -116,30 +116,30 @@ class Driver:
 
     async def command(self, user: str, channel: str, command: str, text: str = "") -> str:
         """Type a slash command; returns its trigger_id. Slackbot says so when the app does not answer."""
-        who, where = self._seat(user, channel)
+        who, where = self._member(user, channel)
         if not self.context.app.knows(command):
             raise SlackError("unknown_command")
-        stored = writing.as_stored(self.workspace, text.strip())
+        stored = as_stored(self.workspace, text.strip())
         payload = interactive.command_payload(self.context, who, where, command, stored)
-        link = interactive.Link(who.id, where.id, self.workspace.clock())
+        link = Link(who.id, where.id, self.workspace.clock())
         self.context.start(self._send("slash_commands", payload, command, who, where, link))
         return str(payload["trigger_id"])
 
     async def shortcut(self, user: str, callback_id: str, channel: str, ts: str) -> str:
         """Choose a message shortcut from a message's menu; returns its trigger_id."""
-        who, where = self._seat(user, channel)
+        who, where = self._member(user, channel)
         known = [name for name, _ in self.context.app.shortcuts]
         if known and callback_id not in known:
             raise SlackError("unknown_shortcut")
-        message = self._seen(who, where, ts)
+        message = self._visible(who, where, ts)
         payload = interactive.shortcut_payload(self.context, who, where, message, callback_id)
         self.context.start(self._send("interactive", payload, callback_id, who, where))
         return str(payload["trigger_id"])
 
     async def press(self, user: str, channel: str, ts: str, action_id: str, value: Any = None) -> str:
         """Press a button of a message, ephemeral ones too; `value` picks an option of a menu."""
-        who, where = self._seat(user, channel)
-        message = self._seen(who, where, ts)
+        who, where = self._member(user, channel)
+        message = self._visible(who, where, ts)
         action = interactive.find_action(message.get("blocks", []), action_id, value, self.workspace.new_ts())
         payload = interactive.message_actions_payload(self.context, who, where, message, action)
         self.context.start(self._send("interactive", payload, action_id, who, where))
@@ -194,7 +194,7 @@ class Driver:
         who = self.workspace.user(user)
         channel = self.workspace.open_im(who.id)
         seen = self.workspace.channel(looking_at).id if looking_at else ""
-        root = posting.bot_message(self.context, "New Assistant Thread", subtype="assistant_app_thread")
+        root = messages.bot_message(self.context, "New Assistant Thread", subtype="assistant_app_thread")
         root |= {
             "thread_ts": root["ts"],
             "assistant_app_thread": {"title": "New conversation", "title_blocks": [], "artifacts": []},
@@ -202,15 +202,15 @@ class Driver:
         channel.messages[root["ts"]] = root
         prompts = [{"title": title, "message": text} for title, text in self.context.app.prompts]
         self.workspace.panes[(channel.id, root["ts"])] = Pane(who.id, prompts=prompts)
-        posting.tell(self.context, channel, root)
-        events.pane_event(self.context, "assistant_thread_started", who.id, root["ts"], seen)
+        messages.tell(self.context, channel, root)
+        events.assistant_thread_event(self.context, "assistant_thread_started", who.id, root["ts"], seen)
         return str(root["ts"])
 
     async def look_at(self, user: str, thread_ts: str, channel: str) -> None:
         """Look at another channel while an assistant thread is open."""
         who, seen = self.workspace.user(user), self.workspace.channel(channel)
         name = "assistant_thread_context_changed"
-        events.pane_event(self.context, name, who.id, thread_ts, seen.id)
+        events.assistant_thread_event(self.context, name, who.id, thread_ts, seen.id)
 
     # --- within ---
 
@@ -221,7 +221,7 @@ class Driver:
         what: str,
         who: User,
         where: Channel | None = None,
-        link: interactive.Link | None = None,
+        link: Link | None = None,
     ) -> Json | None:
         try:
             answer = await self.context.sockets.deliver(kind, payload)
@@ -237,11 +237,11 @@ class Driver:
         if channel is None:
             self.workspace.changed("notice", "", {"text": text}, user)
             return
-        message = {"type": "message", "user": SLACKBOT, "ts": self.workspace.new_ts(), "text": text}
-        posting.whisper(self.context, channel, user, message)
+        message = {"type": "message", "user": SLACKBOT_ID, "ts": self.workspace.new_ts(), "text": text}
+        messages.post_ephemeral(self.context, channel, user, message)
 
-    def _written(self, who: User, typed: str) -> Json:
-        stored = writing.as_stored(self.workspace, typed)
+    def _message(self, who: User, typed: str) -> Json:
+        stored = as_stored(self.workspace, typed)
         return {
             "type": "message",
             "client_msg_id": str(uuid.uuid4()),
@@ -249,13 +249,13 @@ class Driver:
             "text": stored,
             "team": who.team,
             "ts": self.workspace.new_ts(),
-            "blocks": writing.rich_text(stored, self.workspace.new_id("")[:5]),
+            "blocks": rich_text(stored, self.workspace.new_id("")[:5]),
         }
 
     def _file(self, name: str, user: str) -> Json:
-        stored = Stored(self.workspace.new_id("F"), name, 0, data=b"", shared=True)
+        stored = StoredFile(self.workspace.new_id("F"), name, 0, data=b"", shared=True)
         self.workspace.files[stored.id] = stored
-        return described(self.context, stored, user)
+        return file_object(self.context, stored, user)
 
     def _own(self, who: User, where: Channel, ts: str, refusal: str) -> Json:
         message = self.workspace.message(where, ts)
@@ -263,11 +263,11 @@ class Driver:
             raise SlackError(refusal)
         return message
 
-    def _seen(self, who: User, where: Channel, ts: str) -> Json:
-        """A message in the channel, or one whispered to this person."""
-        for whispered in self.workspace.ephemerals:
-            if (whispered.user, whispered.channel, whispered.message["ts"]) == (who.id, where.id, ts):
-                return whispered.message
+    def _visible(self, who: User, where: Channel, ts: str) -> Json:
+        """A message in the channel, or one that only this person sees."""
+        for ephemeral in self.workspace.ephemerals:
+            if (ephemeral.user, ephemeral.channel, ephemeral.message["ts"]) == (who.id, where.id, ts):
+                return ephemeral.message
         return self.workspace.message(where, ts)
 
     def _view(self, who: User, view_id: str) -> Json:

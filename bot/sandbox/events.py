@@ -55,7 +55,7 @@ def message_posted(context: Context, channel: Channel, message: Json) -> None:
     """A message is new: `message`, and `app_mention` beside it where it mentions the bot."""
     if BOT_USER_ID not in channel.members:
         return
-    event = _event_of(channel, message)
+    event = _message_event(channel, message)
     emit(context, _name(channel), event, _shared(context, channel))
     if not channel.is_im and mentions(message) and message.get("user") != BOT_USER_ID:
         _mention(context, channel, message)
@@ -65,7 +65,7 @@ def message_changed(context: Context, channel: Channel, message: Json, before: J
     """A message was edited; an edit that adds the mention is a mention too."""
     if BOT_USER_ID not in channel.members:
         return
-    emit(context, _name(channel), _about(context, channel, "message_changed", message, before))
+    emit(context, _name(channel), _change_event(context, channel, "message_changed", message, before))
     newly = mentions(message) and not mentions(before)
     if not channel.is_im and newly and message.get("user") != BOT_USER_ID:
         _mention(context, channel, message)
@@ -75,7 +75,7 @@ def message_deleted(context: Context, channel: Channel, before: Json) -> None:
     """A message is gone."""
     if BOT_USER_ID not in channel.members:
         return
-    event = _about(context, channel, "message_deleted", None, before)
+    event = _change_event(context, channel, "message_deleted", None, before)
     event["deleted_ts"] = before["ts"]
     emit(context, _name(channel), event)
 
@@ -125,7 +125,7 @@ def home_opened(context: Context, user: str, tab: str, view: Json | None) -> Non
     emit(context, "app_home_opened", event)
 
 
-def pane_event(context: Context, name: str, user: str, thread_ts: str, looking_at: str) -> None:
+def assistant_thread_event(context: Context, name: str, user: str, thread_ts: str, looking_at: str) -> None:
     """assistant_thread_started or assistant_thread_context_changed; `looking_at` is a channel id or ""."""
     seen: Json = {"force_search": False}
     if looking_at:
@@ -152,7 +152,7 @@ def mentions(message: Json) -> bool:
 
 
 def _mention(context: Context, channel: Channel, message: Json) -> None:
-    event = {**_bare(message), "type": "app_mention", "channel": channel.id, "event_ts": message["ts"]}
+    event = {**_as_event(message), "type": "app_mention", "channel": channel.id, "event_ts": message["ts"]}
     event.pop("subtype", None)
     emit(context, "app_mention", event, _shared(context, channel))
 
@@ -162,16 +162,18 @@ def _shared(context: Context, channel: Channel) -> bool:
     return any(users[member].team != TEAM_ID for member in channel.members if member in users)
 
 
-def _event_of(channel: Channel, message: Json) -> Json:
+def _message_event(channel: Channel, message: Json) -> Json:
     return {
-        **_bare(message),
+        **_as_event(message),
         "channel": channel.id,
         "channel_type": channel.kind,
         "event_ts": message["ts"],
     }
 
 
-def _about(context: Context, channel: Channel, subtype: str, message: Json | None, before: Json) -> Json:
+def _change_event(
+    context: Context, channel: Channel, subtype: str, message: Json | None, before: Json
+) -> Json:
     event: Json = {
         "type": "message",
         "subtype": subtype,
@@ -179,15 +181,15 @@ def _about(context: Context, channel: Channel, subtype: str, message: Json | Non
         "channel": channel.id,
         "channel_type": channel.kind,
         "ts": context.workspace.new_ts(),
-        "previous_message": _bare(before),
+        "previous_message": _as_event(before),
     }
     event["event_ts"] = event["ts"]
     if message is not None:
-        event["message"] = _bare(message)
+        event["message"] = _as_event(message)
     return event
 
 
-def _bare(message: Json) -> Json:
+def _as_event(message: Json) -> Json:
     """Events carry no metadata unless an app asked for message_metadata events, and no reply counts."""
     hidden = ("metadata", "reply_count", "reply_users", "reply_users_count", "latest_reply", "reactions")
     return {key: value for key, value in message.items() if key not in hidden}

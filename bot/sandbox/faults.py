@@ -59,8 +59,7 @@ class Faults:
 
     def clear(self) -> None:
         """Everything works again."""
-        fresh = Faults()
-        self.__dict__.update(fresh.__dict__)
+        vars(self).update(vars(Faults()))
 
     async def pause(self, seconds: float) -> None:
         """Wait, as a slow network does."""

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from config.settings import LOOPBACK
+
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -19,7 +21,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_NAMES = ("127.0.0.1", "localhost", "::1")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -29,7 +30,7 @@ def guard(port: Callable[[], int]) -> Any:
     def ours(netloc: str) -> bool:
         try:
             parts = urlsplit(f"//{netloc}")
-            return parts.hostname in _NAMES and (parts.port or 80) == port()
+            return parts.hostname in LOOPBACK and (parts.port or 80) == port()
         except ValueError:
             return False
 

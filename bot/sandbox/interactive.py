@@ -1,68 +1,21 @@
-"""Commands, shortcuts, buttons and views as the app receives them, and the URLs it may answer at."""
+"""Commands, shortcuts, buttons and views as the app receives them, and what its answers to them do."""
 
 from __future__ import annotations
 
 import copy
-import secrets
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
-from bot.sandbox import limits, posting
+from bot.sandbox import limits, messages
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
-from bot.sandbox.workspace import APP_ID, TEAM_ID, Channel, Json, User
-
-LINK_USES = 5
-LINK_SECONDS = 30 * 60.0
-TRIGGER_SECONDS = 3.0
-TEAM_DOMAIN = "sandbox"
+from bot.sandbox.links import Link
+from bot.sandbox.workspace import APP_ID, TEAM_DOMAIN, TEAM_ID, Channel, Json, User
 
 
-@dataclass
-class Link:
-    """A response_url: where it answers, and which message it may replace."""
-
-    user: str
-    channel: str
-    made: float
-    message_ts: str = ""
-    ephemeral: bool = False
-    thread_ts: str = ""
-    uses: int = 0
-
-
-@dataclass
-class Links:
-    """The response_urls and trigger_ids that were given out."""
-
-    links: dict[str, Link] = field(default_factory=dict)
-    triggers: dict[str, tuple[str, float]] = field(default_factory=dict)  # user, time
-    spent: set[str] = field(default_factory=set)
-
-    def trigger(self, user: str, now: float) -> str:
-        """A trigger_id: opens one modal within three seconds."""
-        name = f"{secrets.randbelow(10**12)}.{secrets.randbelow(10**12)}.{secrets.token_hex(8)}"
-        self.triggers[name] = (user, now)
-        return name
-
-    def pull(self, trigger: str, now: float) -> str:
-        """Use up a trigger; who made it. Raises SlackError as views.open does."""
-        if trigger in self.spent:
-            raise SlackError("exchanged_trigger_id")
-        if trigger not in self.triggers:
-            raise SlackError("invalid_trigger_id")
-        user, made = self.triggers.pop(trigger)
-        self.spent.add(trigger)
-        if now - made > TRIGGER_SECONDS:
-            raise SlackError("expired_trigger_id")
-        return user
-
-
-def make_link(context: Context, link: Link) -> str:
-    """The response_url for `link`."""
-    name = secrets.token_urlsafe(18)
-    context.links.links[name] = link
-    return f"{context.base_url}/response/{name}"
+def response_url(context: Context, link: Link) -> str:
+    """The address at which the app may answer what `link` stands for."""
+    return f"{context.base_url}/response/{context.links.add(link)}"
 
 
 def command_payload(context: Context, user: User, channel: Channel, command: str, text: str) -> Json:
@@ -80,7 +33,7 @@ def command_payload(context: Context, user: User, channel: Channel, command: str
         "text": text,
         "api_app_id": APP_ID,
         "is_enterprise_install": "false",
-        "response_url": make_link(context, Link(user.id, channel.id, now)),
+        "response_url": response_url(context, Link(user.id, channel.id, now)),
         "trigger_id": context.links.trigger(user.id, now),
     }
 
@@ -101,7 +54,7 @@ def shortcut_payload(context: Context, user: User, channel: Channel, message: Js
         "api_app_id": APP_ID,
         "callback_id": callback,
         "trigger_id": context.links.trigger(user.id, now),
-        "response_url": make_link(context, Link(user.id, channel.id, now, thread_ts=thread)),
+        "response_url": response_url(context, Link(user.id, channel.id, now, thread_ts=thread)),
         "message_ts": message["ts"],
         "message": copy.deepcopy(message),
     }
@@ -124,7 +77,7 @@ def message_actions_payload(
         container["thread_ts"] = thread
     payload = _actions_payload(context, user, action, container)
     payload["channel"] = {"id": channel.id, "name": channel.name}
-    payload["response_url"] = make_link(
+    payload["response_url"] = response_url(
         context, Link(user.id, channel.id, now, message["ts"], ephemeral, thread)
     )
     if not ephemeral:
@@ -211,13 +164,7 @@ def _action_of(element: Json, block_id: str, value: Any, ts: str) -> Json:
 
 def answer_link(context: Context, name: str, body: Json) -> None:
     """One POST to a response_url. Raises SlackError: expired_url, used_url, no_text, invalid_blocks…"""
-    link = context.links.links.get(name)
-    if link is None or context.workspace.clock() - link.made > LINK_SECONDS:
-        raise SlackError("expired_url")
-    if link.uses >= LINK_USES:
-        raise SlackError("used_url")
-    link.uses += 1
-    respond(context, link, body)
+    respond(context, context.links.use(name, context.workspace.clock()), body)
 
 
 def respond(context: Context, link: Link, body: Json) -> None:
@@ -237,17 +184,17 @@ def respond(context: Context, link: Link, body: Json) -> None:
     if body.get("replace_original") and link.message_ts:
         _replace_original(context, link, channel, text, fields)
         return
-    message = posting.bot_message(context, text, **fields)
+    message = messages.bot_message(context, text, **fields)
     thread = str(body.get("thread_ts") or "")
     if body.get("response_type") == "in_channel":
-        posting.post(context, channel, message, thread or None)
+        messages.post(context, channel, message, thread or None)
         return
     if thread or link.thread_ts:
         message["thread_ts"] = thread or link.thread_ts
-    posting.whisper(context, channel, link.user, message)
+    messages.post_ephemeral(context, channel, link.user, message)
 
 
-def number_blocks(new_id: Any, blocks: list[Json] | None) -> list[Json] | None:
+def number_blocks(new_id: Callable[[str], str], blocks: list[Json] | None) -> list[Json] | None:
     """The blocks with a block_id and action_ids everywhere, as Slack fills them in."""
     if not blocks:
         return blocks
@@ -266,18 +213,18 @@ def _delete_original(context: Context, link: Link, channel: Channel) -> None:
         context.workspace.ephemerals[:] = kept
         context.workspace.changed("removed", channel.id, {"ts": link.message_ts}, link.user)
     elif link.message_ts:
-        posting.remove(context, channel, link.message_ts)
+        messages.remove(context, channel, link.message_ts)
 
 
 def _replace_original(context: Context, link: Link, channel: Channel, text: str, fields: Json) -> None:
     if not link.ephemeral:
-        posting.change(context, channel, link.message_ts, text=text, **fields)
+        messages.change(context, channel, link.message_ts, text=text, **fields)
         return
-    for whispered in context.workspace.ephemerals:
-        if whispered.message["ts"] == link.message_ts:
-            whispered.message["text"] = text
+    for ephemeral in context.workspace.ephemerals:
+        if ephemeral.message["ts"] == link.message_ts:
+            ephemeral.message["text"] = text
             for key, value in fields.items():
-                whispered.message.pop(key, None)
+                ephemeral.message.pop(key, None)
                 if value:
-                    whispered.message[key] = value
-            context.workspace.changed("message", channel.id, whispered.message, link.user)
+                    ephemeral.message[key] = value
+            context.workspace.changed("message", channel.id, ephemeral.message, link.user)

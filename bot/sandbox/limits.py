@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bot.sandbox.errors import SlackError
@@ -81,11 +81,11 @@ class _Checker:
                 if block["block_id"] in seen:
                     self.bad(f"block_id {block['block_id']!r} already exists", f"{here}/block_id")
                 seen.add(block["block_id"])
-            check = getattr(self, f"block_{block['type']}", None)
+            check = _BLOCK_CHECKS.get(block["type"])
             if check is None:
                 self.bad(f"unsupported type: {block['type']}", f"{here}/type")
             else:
-                check(block, here)
+                check(self, block, here)
 
     def block_section(self, block: Mapping[str, Any], at: str) -> None:
         if "text" not in block and "fields" not in block:
@@ -209,6 +209,21 @@ class _Checker:
         self.text(found.get("text"), 300, f"{at}/text")
         self.text(found.get("confirm"), 30, f"{at}/confirm", plain=True)
         self.text(found.get("deny"), 30, f"{at}/deny", plain=True)
+
+
+_BLOCK_CHECKS: dict[str, Callable[[_Checker, Mapping[str, Any], str], None]] = {
+    "section": _Checker.block_section,
+    "header": _Checker.block_header,
+    "divider": _Checker.block_divider,
+    "context": _Checker.block_context,
+    "actions": _Checker.block_actions,
+    "context_actions": _Checker.block_context_actions,
+    "image": _Checker.block_image,
+    "markdown": _Checker.block_markdown,
+    "rich_text": _Checker.block_rich_text,
+    "table": _Checker.block_table,
+    "input": _Checker.block_input,
+}
 
 
 def check_blocks(blocks: Any) -> list[Json]:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.settings import ROOT
-
-MANIFEST = ROOT / "config" / "slack" / "manifest.json"
+from config.settings import SLACK_MANIFEST
 
 # The scope without which Slack refuses to subscribe a bot to an event.
 EVENT_SCOPES = {
@@ -92,7 +90,7 @@ def read_app(source: Path | dict[str, Any] | App | None = None) -> App:
     if isinstance(source, App):
         return source
     if source is None:
-        source = MANIFEST
+        source = SLACK_MANIFEST
     if isinstance(source, Path):
         try:
             found = json.loads(source.read_text(encoding="utf-8"))

@@ -4,56 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from aiohttp import web
 
+from bot.markdown_html import render
+from bot.sandbox.driver import Driver
 from bot.sandbox.errors import SlackError
 from bot.sandbox.guard import HEADERS
-from bot.sandbox.rendering import decorated
 from bot.sandbox.workspace import BOT_USER_ID, Change, Channel, Json
-
-if TYPE_CHECKING:
-    from bot.sandbox.server import Sandbox
 
 PAGE = Path(__file__).parent / "page"
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HEARTBEAT_SECONDS = 15.0
 
 # What a person can do, and the arguments each takes beside the user.
-ACTIONS = {
-    "post": ("channel", "text", "thread_ts"),
-    "edit": ("channel", "ts", "text"),
-    "delete": ("channel", "ts"),
-    "react": ("channel", "ts", "emoji"),
-    "join": ("channel",),
-    "command": ("channel", "command", "text"),
-    "shortcut": ("callback_id", "channel", "ts"),
-    "press": ("channel", "ts", "action_id", "value"),
-    "press_view": ("view_id", "action_id", "value"),
-    "submit": ("view_id", "values"),
-    "close_view": ("view_id",),
-    "open_home": ("tab",),
-    "open_assistant": ("looking_at",),
-    "look_at": ("thread_ts", "channel"),
+ACTIONS: dict[str, tuple[Callable[..., Awaitable[Any]], tuple[str, ...]]] = {
+    "post": (Driver.post, ("channel", "text", "thread_ts")),
+    "edit": (Driver.edit, ("channel", "ts", "text")),
+    "delete": (Driver.delete, ("channel", "ts")),
+    "react": (Driver.react, ("channel", "ts", "emoji")),
+    "join": (Driver.join, ("channel",)),
+    "command": (Driver.command, ("channel", "command", "text")),
+    "shortcut": (Driver.shortcut, ("callback_id", "channel", "ts")),
+    "press": (Driver.press, ("channel", "ts", "action_id", "value")),
+    "press_view": (Driver.press_view, ("view_id", "action_id", "value")),
+    "submit": (Driver.submit, ("view_id", "values")),
+    "close_view": (Driver.close_view, ("view_id",)),
+    "open_home": (Driver.open_home, ("tab",)),
+    "open_assistant": (Driver.open_assistant, ("looking_at",)),
+    "look_at": (Driver.look_at, ("thread_ts", "channel")),
 }
 
 
-def add_routes(app: web.Application, sandbox: Sandbox) -> None:
+def add_routes(app: web.Application, driver: Driver) -> None:
     """The page's files, its state, its stream of changes and its actions."""
 
     async def state(request: web.Request) -> web.StreamResponse:
-        return web.json_response(view_of(sandbox, _user(sandbox, request)))
+        return web.json_response(view_of(driver, _user(driver, request)))
 
     async def stream(request: web.Request) -> web.StreamResponse:
-        return await _stream(request, sandbox, _user(sandbox, request))
+        return await _stream(request, driver, _user(driver, request))
 
     async def act(request: web.Request) -> web.StreamResponse:
         # A JSON content type cannot be sent across sites without the browser asking first.
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="send application/json")
-        return await _act(request, sandbox)
+        return await _act(request, driver)
 
     app.router.add_get("/people/state", state)
     app.router.add_get("/people/stream", stream)
@@ -71,23 +70,23 @@ async def _file(request: web.Request) -> web.StreamResponse:
     return web.Response(text=text, content_type=KINDS[path.suffix])
 
 
-def _user(sandbox: Sandbox, request: web.Request) -> str:
+def _user(driver: Driver, request: web.Request) -> str:
     try:
-        return sandbox.workspace.user(request.query.get("user", "Ada")).id
+        return driver.workspace.user(request.query.get("user", "Ada")).id
     except SlackError:
         raise web.HTTPBadRequest(text="no such user") from None
 
 
-async def _act(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
+async def _act(request: web.Request, driver: Driver) -> web.StreamResponse:
     name = request.match_info["action"]
     try:
         body = await request.json()
         if name == "invite":
-            await sandbox.join(BOT_USER_ID, str(body["channel"]), str(body["user"]))
+            await driver.join(BOT_USER_ID, str(body["channel"]), str(body["user"]))
             return web.json_response({"ok": True})
-        wanted = ACTIONS[name]
+        act, wanted = ACTIONS[name]
         arguments = {key: body[key] for key in wanted if body.get(key) is not None}
-        result = await getattr(sandbox, name)(str(body["user"]), **arguments)
+        result = await act(driver, str(body["user"]), **arguments)
     except (KeyError, TypeError, ValueError) as problem:
         return web.json_response(
             {"ok": False, "error": "invalid_arguments", "detail": str(problem)}, status=400
@@ -102,9 +101,9 @@ def sees(channel: Channel, user: str) -> bool:
     return channel.kind == "channel" or user in channel.members
 
 
-def view_of(sandbox: Sandbox, user: str) -> Json:
+def view_of(driver: Driver, user: str) -> Json:
     """Everything that one person sees."""
-    workspace, app = sandbox.workspace, sandbox.context.app
+    workspace, app = driver.workspace, driver.context.app
     mine = {c.id: c for c in workspace.channels.values() if sees(c, user)}
     return {
         "you": user,
@@ -114,7 +113,7 @@ def view_of(sandbox: Sandbox, user: str) -> Json:
             "home": app.home_tab,
             "messages": app.messages_tab,
             "assistant": app.assistant,
-            "connected": bool(sandbox.sockets.connections),
+            "connected": bool(driver.context.sockets.connections),
             "commands": [vars(command) for command in app.commands or ()],
             "shortcuts": [{"callback_id": c, "name": n} for c, n in app.shortcuts],
         },
@@ -126,12 +125,12 @@ def view_of(sandbox: Sandbox, user: str) -> Json:
                 "user": c.user,
                 "topic": c.topic,
                 "members": sorted(c.members),
-                "messages": [decorated(m) for m in c.messages.values()],
+                "messages": [with_html(m) for m in c.messages.values()],
             }
             for c in mine.values()
         ],
         "ephemerals": [
-            {"channel": e.channel, "message": decorated(e.message)}
+            {"channel": e.channel, "message": with_html(e.message)}
             for e in workspace.ephemerals
             if e.user == user
         ],
@@ -146,13 +145,25 @@ def view_of(sandbox: Sandbox, user: str) -> Json:
             if pane.user == user
         ],
         "home": workspace.homes.get(user),
-        "modal": sandbox.modal(user),
+        "modal": workspace.modal(user),
     }
 
 
-async def _stream(request: web.Request, sandbox: Sandbox, user: str) -> web.StreamResponse:
+def with_html(found: Json) -> Json:
+    """A message or view with `html` beside the text of its markdown blocks; the original is left alone."""
+    blocks = found.get("blocks") or []
+    if not any(block.get("type") == "markdown" for block in blocks):
+        return found
+    shown = [
+        {**block, "html": render(block["text"])} if block.get("type") == "markdown" else block
+        for block in blocks
+    ]
+    return {**found, "blocks": shown}
+
+
+async def _stream(request: web.Request, driver: Driver, user: str) -> web.StreamResponse:
     """Server-sent events: one for each change that this person can see."""
-    workspace = sandbox.workspace
+    workspace = driver.workspace
     queue: asyncio.Queue[str | None] = asyncio.Queue()
 
     def heard(change: Change) -> None:
@@ -163,7 +174,7 @@ async def _stream(request: web.Request, sandbox: Sandbox, user: str) -> web.Stre
         if change.user not in ("", user) or (channel is not None and not sees(channel, user)):
             return
         # The text is made now: the message may have changed again before it is sent.
-        data = decorated(change.data) if change.kind == "message" else change.data
+        data = with_html(change.data) if change.kind == "message" else change.data
         queue.put_nowait(json.dumps({"kind": change.kind, "channel": change.channel, "data": data}))
 
     response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})

@@ -18,14 +18,14 @@ from bot.sandbox.driver import Driver
 from bot.sandbox.errors import SlackError
 from bot.sandbox.faults import Fault, Faults
 from bot.sandbox.guard import guard
+from bot.sandbox.links import Links
 from bot.sandbox.manifest import App, read_app
 from bot.sandbox.methods import METHODS, call
 from bot.sandbox.methods.files import kind_of, receive
 from bot.sandbox.methods.streams import finish
 from bot.sandbox.socket import Sockets
 from bot.sandbox.workspace import BOT_USER_ID, TEAM_ID, Json, Workspace
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from config.settings import LOOPBACK
 
 
 class Sandbox(Driver):
@@ -53,7 +53,7 @@ class Sandbox(Driver):
                 app,
                 faults,
                 Sockets(faults),
-                interactive.Links(),
+                Links(),
                 bot_token=f"xoxb-sandbox-{secrets.token_hex(12)}",
                 app_token=f"xapp-1-sandbox-{secrets.token_hex(12)}",
             )
@@ -150,8 +150,7 @@ class Sandbox(Driver):
 
     def modal(self, user: str) -> Json | None:
         """The modal that a person sees, the newest one."""
-        who = self.workspace.user(user).id
-        return next((v for u, v in reversed(self.workspace.modals.values()) if u == who), None)
+        return self.workspace.modal(self.workspace.user(user).id)
 
     def status(self, channel: str, thread_ts: str) -> str:
         """The status line of a thread, "" when there is none."""

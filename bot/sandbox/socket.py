@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +17,12 @@ from aiohttp import WSMsgType, web
 
 from bot.sandbox.errors import SlackError
 from bot.sandbox.faults import Faults
-from bot.sandbox.workspace import APP_ID, Json, recent
+from bot.sandbox.workspace import APP_ID, Json
 
 MAX_CONNECTIONS = 10
 TICKET_SECONDS = 30.0
 PING_SECONDS = 10.0
+KEPT = 5000  # what was sent and acknowledged lately
 
 
 @dataclass(eq=False)
@@ -31,7 +33,6 @@ class Connection:
     request: web.Request
     half_open: bool = False
     leaving: bool = False
-    opened: float = field(default_factory=time.monotonic)
 
     async def send(self, message: Json) -> None:
         """Send one JSON message; a half-open connection swallows it."""
@@ -46,16 +47,13 @@ class Connection:
 
 @dataclass(eq=False)
 class Envelope:
-    """One thing sent to the app, until it is acknowledged. `answer` becomes the ack's payload."""
+    """One envelope on its way, until it is acknowledged. `answer` becomes the acknowledgement's payload."""
 
-    kind: str
-    payload: Json
     id: str
-    sent: int = 0
-    acks: int = 0
+    payload: Json
+    connection: Connection
+    answer: asyncio.Future[Json | None]
     at: float = field(default_factory=time.monotonic)
-    answer: asyncio.Future[Json | None] | None = None
-    connection: Connection | None = None
 
 
 class Sockets:
@@ -65,10 +63,9 @@ class Sockets:
         self.faults = faults
         self.connections: list[Connection] = []
         self.envelopes: dict[str, Envelope] = {}
-        self.delivered = recent()  # (envelope, attempt) as sent, for tests
+        self.delivered: deque[tuple[Envelope, int]] = deque(maxlen=KEPT)  # with the attempt, as sent
         self.opened = 0
-        self.late_acks = 0
-        self.ack_times = recent()  # seconds from sending an envelope to its acknowledgement
+        self.ack_times: deque[float] = deque(maxlen=KEPT)  # seconds from sending to acknowledgement
         self.changed: Callable[[], None] = lambda: None  # called when a connection comes or goes
         self._tickets: dict[str, float] = {}
         self._turn = 0
@@ -113,7 +110,7 @@ class Sockets:
             self.connections.remove(connection)
             self.changed()
             for envelope in self.envelopes.values():
-                if envelope.connection is connection and envelope.answer and not envelope.answer.done():
+                if envelope.connection is connection and not envelope.answer.done():
                     envelope.answer.set_exception(ConnectionError("the connection closed"))
         return socket
 
@@ -152,11 +149,9 @@ class Sockets:
             return
         envelope = self.envelopes.get(found.get("envelope_id", "")) if isinstance(found, dict) else None
         if envelope is None:
-            self.late_acks += 1
-            return
-        envelope.acks += 1
+            return  # acknowledged too late
         self.ack_times.append(time.monotonic() - envelope.at)
-        if envelope.answer is not None and not envelope.answer.done():
+        if not envelope.answer.done():
             envelope.answer.set_result(found.get("payload"))
 
     # --- envelopes ---
@@ -202,12 +197,12 @@ class Sockets:
 
     async def send(self, kind: str, payload: Json, attempt: int = 0, reason: str = "") -> Json | None:
         """One attempt of `deliver`."""
-        patience = self.faults.ack_seconds
-        connection = await self._connection(patience if kind == "events_api" else 0.0)
+        timeout = self.faults.ack_seconds
+        connection = await self._connection(timeout if kind == "events_api" else 0.0)
         if connection is None:
             raise SlackError("dispatch_failed")
-        envelope = Envelope(kind, payload, str(uuid.uuid4()), attempt, connection=connection)
-        envelope.answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Json | None] = asyncio.get_running_loop().create_future()
+        envelope = Envelope(str(uuid.uuid4()), payload, connection, answer)
         self.envelopes[envelope.id] = envelope
         message: dict[str, Any] = {
             "envelope_id": envelope.id,
@@ -220,7 +215,7 @@ class Sockets:
         self.delivered.append((envelope, attempt))
         try:
             await connection.send(message)
-            return await asyncio.wait_for(envelope.answer, patience)
+            return await asyncio.wait_for(answer, timeout)
         except asyncio.TimeoutError:
             raise SlackError("operation_timeout") from None
         except ConnectionError:
@@ -253,7 +248,7 @@ class Sockets:
         await asyncio.sleep(close_after)
         for connection in old:
             connection.leaving = True
-        under_way = [e.answer for e in self.envelopes.values() if e.answer and e.connection in old]
+        under_way = [e.answer for e in self.envelopes.values() if e.connection in old]
         if under_way:
             await asyncio.wait(under_way, timeout=self.faults.ack_seconds)
         for connection in old:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +14,11 @@ from bot.sandbox.errors import SlackError
 Json = dict[str, Any]
 
 TEAM_ID = "T0SANDBOX1"
+TEAM_DOMAIN = "sandbox"
 APP_ID = "A0SANDBOX1"
 BOT_USER_ID = "UBOT000001"
 BOT_ID = "B0BOT00001"
+SLACKBOT_ID = "USLACKBOT"
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Ephemeral:
 
 
 @dataclass
-class Stored:
+class StoredFile:
     """A file: `data` is None until it was uploaded, and it is nowhere until it was shared."""
 
     id: str
@@ -110,17 +111,16 @@ class Workspace:
         self.ephemerals: list[Ephemeral] = []
         self.homes: dict[str, Json] = {}
         self.modals: dict[str, tuple[str, Json]] = {}  # by view id: the user who sees it, the view
-        self.files: dict[str, Stored] = {}
+        self.files: dict[str, StoredFile] = {}
         self.panes: dict[tuple[str, str], Pane] = {}
         self.statuses: dict[tuple[str, str], tuple[str, float]] = {}  # text, and when it was set
         self.streams: set[tuple[str, str]] = set()
-        self.homes_opened: set[str] = set()
         self._last_ts = 0
         self._listeners: list[Callable[[Change], None]] = []
         self._waiting: set[asyncio.Event] = set()
-        self._furnish(bot_name)
+        self._add_people_and_channels(bot_name)
 
-    def _furnish(self, bot_name: str) -> None:
+    def _add_people_and_channels(self, bot_name: str) -> None:
         people = [
             User("UADA000001", "ada", "Ada", "en-US"),
             User("UXIAOLIN01", "xiaolin", "小林", "zh-CN", "Asia/Shanghai"),
@@ -187,6 +187,10 @@ class Workspace:
             ):
                 yield message
 
+    def modal(self, user: str) -> Json | None:
+        """The modal that a person (by id) sees, the newest one."""
+        return next((view for who, view in reversed(self.modals.values()) if who == user), None)
+
     # --- names and times ---
 
     def new_ts(self) -> str:
@@ -236,8 +240,3 @@ class Workspace:
                 waiter.cancel()
         finally:
             self._waiting.discard(event)
-
-
-def recent(length: int = 5000) -> deque[Any]:
-    """A log that forgets its oldest entries."""
-    return deque(maxlen=length)

@@ -90,8 +90,8 @@ class SettingsRow(Base):
     follow: Mapped[bool | None] = mapped_column(Boolean)
 
 
-class MarkRow(Base):
-    """The time of something that outlives the process, such as the last word heard from Slack."""
+class CheckpointRow(Base):
+    """A time that outlives the process, such as how far the messages of a workspace have been read."""
 
     __tablename__ = "marks"
 

@@ -1,4 +1,4 @@
-"""The connection to the database: opened, upgraded, and honest about its own state."""
+"""The connection to the database: opened, upgraded and checked; and checkpoints, which it is checked with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot import schema
-from bot.schema import MarkRow
+from bot.schema import CheckpointRow
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +82,27 @@ class Database:
 
     async def check(self) -> None:
         """Raise StorageError unless the database takes writes: something is really written."""
-        await self.mark("checked", time.time())
+        await self.set_checkpoint("checked", time.time())
 
-    async def mark(self, name: str, at: float) -> None:
-        """Note the time of something that may not be lost with the process."""
-        change = self._insert(MarkRow).values(name=name, at=at)
+    async def set_checkpoint(self, name: str, at: float) -> None:
+        """Store under `name` a time (seconds since 1970) that may not be lost with the process."""
+        change = self._insert(CheckpointRow).values(name=name, at=at)
         change = change.on_conflict_do_update(index_elements=["name"], set_={"at": at})
         async with self._write() as connection:
             await connection.execute(change)
+
+    async def checkpoint(self, name: str) -> float | None:
+        """The time stored under `name`, in seconds since 1970, or None."""
+        async with self._read() as connection:
+            found = await connection.execute(select(CheckpointRow.at).where(CheckpointRow.name == name))
+            return found.scalar_one_or_none()
+
+    async def checkpoints(self, prefix: str) -> dict[str, float]:
+        """All times stored under names that begin with `prefix`, by the rest of the name, newest first."""
+        rows = select(CheckpointRow).where(CheckpointRow.name.startswith(prefix, autoescape=True))
+        async with self._read() as connection:
+            found = (await connection.execute(rows.order_by(CheckpointRow.at.desc()))).all()
+        return {row.name.removeprefix(prefix): row.at for row in found}
 
     @contextlib.asynccontextmanager
     async def _write(self) -> AsyncIterator[AsyncConnection]:

@@ -1,13 +1,12 @@
-"""Feedback, settings, and what people may have deleted."""
+"""Feedback and settings: what people say about answers, and what they choose."""
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select
 
-from bot.schema import FeedbackRow, RequestRow, SettingsRow, ThreadRow, TurnRow
+from bot.schema import FeedbackRow, SettingsRow
 from bot.storage.database import Database
 from bot.storage.records import Feedback, UserSettings
-from bot.storage.requests import UNFINISHED
 
 
 class People(Database):
@@ -43,27 +42,3 @@ class People(Database):
         change = change.on_conflict_do_update(index_elements=["user"], set_=values)
         async with self._write() as connection:
             await connection.execute(change)
-
-    async def delete_user(self, user: str) -> list[str]:
-        """Delete what a person said, was answered, asked, judged and chose. The threads they were in."""
-        mine = select(TurnRow.thread, TurnRow.ts, TurnRow.text).where(TurnRow.author_id == user)
-        async with self._write() as connection:
-            said = (await connection.execute(mine)).all()
-            for row in said:
-                quoted = update(FeedbackRow).where(
-                    FeedbackRow.thread == row.thread, FeedbackRow.question == row.text
-                )
-                await connection.execute(quoted.values(question=None, answer=None))
-                if row.ts is not None:  # the answer quotes the question
-                    await connection.execute(
-                        delete(TurnRow).where(TurnRow.thread == row.thread, TurnRow.ts == row.ts)
-                    )
-            await connection.execute(delete(TurnRow).where(TurnRow.author_id == user))
-            await connection.execute(delete(FeedbackRow).where(FeedbackRow.user == user))
-            await connection.execute(delete(SettingsRow).where(SettingsRow.user == user))
-            await connection.execute(update(ThreadRow).where(ThreadRow.owner == user).values(owner=None))
-            await connection.execute(
-                delete(RequestRow).where(RequestRow.user == user, RequestRow.state.not_in(UNFINISHED))
-            )
-        await self._scrub()
-        return sorted({row.thread for row in said})

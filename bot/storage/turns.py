@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import and_, delete, select, update
 
 from bot.schema import FeedbackRow, RequestRow, ThreadRow, TurnRow
+from bot.storage.accepted_requests import UNFINISHED
 from bot.storage.database import Database
 from bot.storage.records import Turn
-from bot.storage.requests import UNFINISHED
 
 
 class Turns(Database):

@@ -3,46 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from aiohttp import web
 
-from bot.services import Services
-from bot.web import guard, health, infer, openai, page
+from bot.web import chat_completions, guard, health, infer, page
 from bot.web.context import CONTEXT, Context, Opening
 from bot.web.errors import answer_errors
-from bot.web.reading import MAX_BODY
+from bot.web.json_body import MAX_BODY
 from config.settings import Settings, check_exposure
+from config.strings import STRINGS_DIRECTORY
 
 
-def build_web(services: Services | Opening, ready: Callable[[], dict[str, bool]]) -> web.Application:
-    """The page and API over `services`; with an Opening it answers 503 until its services are set.
+def build_web(
+    opening: Opening, ready: Callable[[], dict[str, bool]], *, strings: Path = STRINGS_DIRECTORY
+) -> web.Application:
+    """The page and API of a bot; the API answers 503 until its services are set.
 
-    ready: which parts are ready, by name, for /readyz.
+    ready: which parts are ready, by name, for /readyz. strings: the directory of the page's strings.
     Raises SettingsError where HOST lets other machines in without a token.
     """
-    opening = services if isinstance(services, Opening) else Opening(services.settings, services)
     settings = opening.settings
     check_exposure(settings)
     app = web.Application(
         client_max_size=MAX_BODY,
         middlewares=[
-            guard.note_request(),
+            guard.log_request,
             answer_errors,
             guard.check_origin(settings),
             guard.limit_rate(settings),
             guard.check_token(settings),
-            guard.limit_running(settings),
+            guard.limit_concurrency(settings),
         ],
     )
-    app[CONTEXT] = Context(opening, ready)
+    app[CONTEXT] = Context(opening, ready, strings)
     app.on_response_prepare.append(guard.add_headers)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
     app.router.add_get("/metrics", health.show_metrics)
     app.router.add_post("/api/infer", infer.infer)
-    app.router.add_post("/v1/chat/completions", openai.complete)
-    app.router.add_get("/v1/models", openai.models)
-    app.router.add_get("/v1/models/{name:.+}", openai.model)
+    app.router.add_post("/v1/chat/completions", chat_completions.complete)
+    app.router.add_get("/v1/models", chat_completions.models)
+    app.router.add_get("/v1/models/{name:.+}", chat_completions.model)
     page.add_routes(app)
     return app
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aiohttp import web
 
+from bot.app.services import Services
 from bot.roles import Role
-from bot.services import Services
 from bot.web.errors import Refused
 from config.settings import Settings
 
@@ -27,15 +28,14 @@ class Opening:
 
 @dataclass(frozen=True)
 class Context:
-    """One web application's shared parts. `ready` tells of each part by name."""
+    """One web application's shared parts.
+
+    ready: which parts are ready, by name. strings: the directory of the page's strings.
+    """
 
     opening: Opening
     ready: Callable[[], dict[str, bool]]
-
-    @property
-    def settings(self) -> Settings:
-        """The settings, there from the start."""
-        return self.opening.settings
+    strings: Path
 
     @property
     def services(self) -> Services:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
+from bot.app.logs import request_id
+from bot.app.metrics import RequestTimer, watch
 from bot.conversation import QuestionTooLong, UnknownRole
 from bot.emotion import EmptyText
 from bot.engine import EngineBusy, EngineError, PromptTooLong
-from bot.logs import request_id
-from bot.metrics import Watched, watch
 from bot.storage import StorageError
-from bot.web.answers import json_answer
+from bot.web.responses import json_response
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -47,13 +46,13 @@ class Refused(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that go with it."""
-        found = {}
+        """The headers of its response."""
+        headers = {}
         if self.retry_after is not None:
-            found["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
+            headers["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
         if self.status == 401:
-            found["WWW-Authenticate"] = 'Bearer realm="bot"'
-        return found
+            headers["WWW-Authenticate"] = 'Bearer realm="bot"'
+        return headers
 
     def body(self, openai: bool = False) -> dict[str, object]:
         """The JSON object; with `openai` in the shape that OpenAI's clients read."""
@@ -63,26 +62,26 @@ class Refused(Exception):
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
     def response(self, openai: bool = False) -> web.Response:
-        """The whole answer."""
-        return json_answer(self.body(openai), status=self.status, headers=self.headers)
+        """The whole response."""
+        return json_response(self.body(openai), status=self.status, headers=self.headers)
 
 
-def bad(message: str, param: str | None = None) -> Refused:
-    """A request that says something wrong."""
+def bad_request(message: str, param: str | None = None) -> Refused:
+    """The refusal of a request whose field `param` is wrong."""
     return Refused(400, "bad_request", message, param=param)
 
 
 @contextmanager
-def watching(surface: str) -> Iterator[Watched]:
-    """Count and time one request, apart from those that are the asker's fault or come at a busy time."""
-    with watch(surface) as watched:
+def watch_request(surface: str) -> Iterator[RequestTimer]:
+    """Count and time one request; the client's own mistakes and a full queue do not count as failures."""
+    with watch(surface) as timer:
         try:
-            yield watched
+            yield timer
         except EngineBusy:
-            watched.outcome = "busy"
+            timer.outcome = "busy"
             raise
         except (Refused, PromptTooLong, QuestionTooLong, EmptyText, UnknownRole):
-            watched.outcome = "refused"
+            timer.outcome = "refused"
             raise
 
 
@@ -95,7 +94,7 @@ def refusal(problem: Exception) -> Refused:
     if isinstance(problem, (PromptTooLong, QuestionTooLong)):
         return Refused(413, "too_long", f"{str(problem).rstrip('.')}. Please shorten it.", param="messages")
     if isinstance(problem, (EmptyText, UnknownRole)):
-        return bad(str(problem))
+        return bad_request(str(problem))
     if isinstance(problem, web.HTTPRequestEntityTooLarge):
         return Refused(413, "too_large", "the request's body is too large: at most 1 MiB is read")
     if isinstance(problem, EngineError):
@@ -112,7 +111,7 @@ def refusal(problem: Exception) -> Refused:
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every exception into a JSON answer."""
+    """Turn every exception into a JSON response."""
     openai = request.path.startswith("/v1/")
     try:
         return await handler(request)
@@ -121,15 +120,15 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as problem:
         if problem.status < 400:
             raise
-        said = {
+        message = {
             404: f"there is nothing at {request.path}",
             405: f"{request.method} does not work at {request.path}; use {problem.headers.get('Allow')}",
         }.get(problem.status, problem.reason)
-        answer = Refused(problem.status, _CODES.get(problem.status, "refused"), said).response(openai)
+        response = Refused(problem.status, _CODES.get(problem.status, "refused"), message).response(openai)
         if "Allow" in problem.headers:
-            answer.headers["Allow"] = problem.headers["Allow"]
-        return answer
+            response.headers["Allow"] = problem.headers["Allow"]
+        return response
     except (ConnectionResetError, asyncio.CancelledError):
         raise  # the client is gone
-    except Exception as problem:  # the one place where everything unexpected becomes an answer
+    except Exception as problem:  # the one place where everything unexpected becomes a response
         return refusal(problem).response(openai)

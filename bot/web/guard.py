@@ -7,14 +7,14 @@ import ipaddress
 import logging
 import socket
 import time
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from cachetools import LRUCache
 
-from bot.logs import new_request_id, request_id
-from bot.web.errors import Handler, Refused
+from bot.app.logs import new_request_id, request_id
+from bot.web.errors import Refused
 from config.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,47 +34,43 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 PROTECTED = ("/api/", "/v1/", "/metrics")
-MOST_ADDRESSES = 10_000
+MAX_ADDRESSES = 10_000  # whose request rates are remembered
 
 
-def note_request() -> Any:
-    """Middleware: an id for each request, one log line without its text, and the security headers."""
-
-    @web.middleware
-    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-        identity = new_request_id()
-        start = time.perf_counter()
-        status = 499  # as nginx counts a client that went away
-        try:
-            response = await handler(request)
-            status = response.status
-            return response
-        finally:
-            milliseconds = (time.perf_counter() - start) * 1000
-            level = logging.INFO if request.path.startswith(PROTECTED[:2]) else logging.DEBUG
-            log.log(level, "%s %s %d %.0f ms", request.method, request.rel_url.raw_path, status, milliseconds)
-            request_id.set(identity)
-
-    return note
+@web.middleware
+async def log_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware: an id for each request, and one log line without its text."""
+    identity = new_request_id()
+    start = time.perf_counter()
+    status = 499  # as nginx counts a client that went away
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        milliseconds = (time.perf_counter() - start) * 1000
+        level = logging.INFO if request.path.startswith(("/api/", "/v1/")) else logging.DEBUG
+        log.log(level, "%s %s %d %.0f ms", request.method, request.rel_url.raw_path, status, milliseconds)
+        request_id.set(identity)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler: the security headers and the request's id, streamed answers included."""
+    """Signal handler: the security headers and the request's id, streamed responses included."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = request_id.get() or ""
     response.headers["Server"] = "bot"
 
 
-def check_origin(settings: Settings) -> Any:
+def check_origin(settings: Settings) -> Middleware:
     """Middleware that refuses foreign Host headers (DNS rebinding) and other sites' scripts."""
     names = {"localhost", *(name.lower() for name in settings.allowed_hosts)}
     if not settings.local:
         own = socket.gethostname().lower()
         names |= {own, f"{own}.local", settings.host.lower()}
 
-    def ours(host: str) -> bool:
-        name = _name(f"//{host}")
+    def is_own(host: str) -> bool:
+        name = _hostname(f"//{host}")
         if name in names:
             return True
         try:  # a rebound name is a name; an address in Host cannot be one
@@ -86,7 +82,7 @@ def check_origin(settings: Settings) -> Any:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         host = request.headers.get("Host", "")
-        if not ours(host):
+        if not is_own(host):
             raise Refused(
                 403,
                 "wrong_host",
@@ -97,7 +93,7 @@ def check_origin(settings: Settings) -> Any:
         # A proxy in front may speak https; the scheme is its business, the name must be the same.
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             raise Refused(403, "wrong_origin", "pages of other sites may not use this server")
-        # Where a browser leaves the Origin out it still tells whose page asks.
+        # Where a browser omits Origin, Sec-Fetch-Site still tells that another site's page asks.
         if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.path.startswith(PROTECTED):
             raise Refused(403, "wrong_origin", "pages of other sites may not use this server")
         return await handler(request)
@@ -105,7 +101,7 @@ def check_origin(settings: Settings) -> Any:
     return check
 
 
-def limit_running(settings: Settings) -> Any:
+def limit_concurrency(settings: Settings) -> Middleware:
     """Middleware that answers at most MAX_QUEUE requests of the API at once, whatever they wait for."""
     running = 0
 
@@ -125,7 +121,7 @@ def limit_running(settings: Settings) -> Any:
     return check
 
 
-def check_token(settings: Settings) -> Any:
+def check_token(settings: Settings) -> Middleware:
     """Middleware that demands API_TOKEN, where one is set, for all but the page and the health checks."""
     expected = settings.api_token.encode()
 
@@ -143,33 +139,32 @@ def check_token(settings: Settings) -> Any:
     return check
 
 
-def limit_rate(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Any:
+def limit_rate(settings: Settings) -> Middleware:
     """Middleware that lets one address make `rate_limit` requests a minute (a token bucket)."""
-    most = float(settings.rate_limit)
-    buckets: dict[str, tuple[float, float]] = {}  # address: (what is left, when that was)
+    capacity = float(settings.rate_limit)
+    # Each address's tokens, and when they were counted.
+    buckets: LRUCache[str, tuple[float, float]] = LRUCache(MAX_ADDRESSES)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if most and request.path.startswith(PROTECTED):
-            address, now = request.remote or "", clock()
-            left, then = buckets.pop(address, (most, now))
-            left = min(most, left + (now - then) * most / 60)
-            while len(buckets) >= MOST_ADDRESSES:
-                buckets.pop(next(iter(buckets)))
-            buckets[address] = (left - 1 if left >= 1 else left, now)
-            if left < 1:
+        if capacity and request.path.startswith(PROTECTED):
+            address, now = request.remote or "", time.monotonic()
+            tokens, counted = buckets.get(address, (capacity, now))
+            tokens = min(capacity, tokens + (now - counted) * capacity / 60)
+            buckets[address] = (tokens - 1 if tokens >= 1 else tokens, now)
+            if tokens < 1:
                 raise Refused(
                     429,
                     "rate_limited",
                     f"at most {settings.rate_limit} requests a minute; wait, or raise RATE_LIMIT",
-                    retry_after=(1 - left) * 60 / most,
+                    retry_after=(1 - tokens) * 60 / capacity,
                 )
         return await handler(request)
 
     return check
 
 
-def _name(url: str) -> str | None:
+def _hostname(url: str) -> str | None:
     try:
         return urlsplit(url).hostname
     except ValueError:

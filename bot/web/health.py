@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bot import metrics
-from bot.web.answers import json_answer
+from bot.app import metrics
 from bot.web.context import CONTEXT
+from bot.web.responses import json_response
 
 
 async def healthz(_: web.Request) -> web.Response:
     """Alive: the event loop answers."""
-    return json_answer({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 async def readyz(request: web.Request) -> web.Response:
     """Ready: 200 when every part is, else 503 naming those that are not."""
     parts = request.app[CONTEXT].ready()
     if all(parts.values()):
-        return json_answer({"status": "ready", "parts": parts})
+        return json_response({"status": "ready", "parts": parts})
     waiting = ", ".join(name for name, ready in parts.items() if not ready)
-    return json_answer(
+    return json_response(
         {
             "status": "not ready",
             "parts": parts,

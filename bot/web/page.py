@@ -9,9 +9,10 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bot.web.context import CONTEXT
-from bot.web.words import language_of, words
+from config.strings import Strings, language_of_header
 
-FINER = "feelings"  # the role behind the button for finer feelings, where there is such a role
+FEELINGS = "feelings"  # the role behind the button for finer feelings, where there is such a role
+COMMON_STRINGS = ("language_tag", "confidence", "stopped")  # beside those that begin with `page_`
 DIRECTORY = Path(__file__).parent / "page"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _PAGE = Environment(
@@ -21,27 +22,39 @@ _PAGE = Environment(
 
 async def show(request: web.Request) -> web.Response:
     """The page."""
-    said = words(language_of(request.headers.get("Accept-Language", "")))
-    finer = FINER in request.app[CONTEXT].opening.roles
-    text = _PAGE.render(words=said, words_json=json.dumps(said, ensure_ascii=False), finer=finer)
+    context = request.app[CONTEXT]
+    language = language_of_header(request.headers.get("Accept-Language", ""), context.strings)
+    found = page_strings(Strings(language, context.strings))
+    text = _PAGE.render(
+        strings=found,
+        strings_json=json.dumps(found, ensure_ascii=False),
+        feelings=FEELINGS in context.opening.roles,
+    )
     return web.Response(
         text=text,
         content_type="text/html",
-        headers={"Vary": "Accept-Language", "Content-Language": said["lang"]},
+        headers={"Vary": "Accept-Language", "Content-Language": found["language_tag"]},
     )
 
 
+def page_strings(strings: Strings) -> dict[str, str]:
+    """Every string of the page by key, with its {names}, which the page fills in."""
+    return strings.starting_with("page_") | {key: strings(key) for key in COMMON_STRINGS}
+
+
 async def file(request: web.Request) -> web.Response:
-    """One of the page's files; only those that stand in its directory have an address."""
+    """One of the page's files; only those in its directory have an address."""
     found = _FILES.get(request.match_info["name"])
     if found is None:
         raise web.HTTPNotFound
-    body, kind = found
-    return web.Response(body=body, content_type=kind, charset="utf-8", headers={"Cache-Control": "no-cache"})
+    body, content_type = found
+    return web.Response(
+        body=body, content_type=content_type, charset="utf-8", headers={"Cache-Control": "no-cache"}
+    )
 
 
-async def no_icon(_: web.Request) -> web.Response:
-    """Browsers that ask for an icon of their own accord find the page's."""
+async def icon(_: web.Request) -> web.Response:
+    """Browsers that ask for /favicon.ico of their own accord find the page's icon."""
     raise web.HTTPFound("/page/icon.svg")
 
 
@@ -49,7 +62,7 @@ def add_routes(app: web.Application) -> None:
     """Let `app` serve the page."""
     app.router.add_get("/", show)
     app.router.add_get("/page/{name}", file)
-    app.router.add_get("/favicon.ico", no_icon)
+    app.router.add_get("/favicon.ico", icon)
 
 
 _FILES = {

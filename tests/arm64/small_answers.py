@@ -18,9 +18,10 @@ from pathlib import Path
 import torch
 
 from bot.engine import Message, Prompt, Sampling
-from bot.engine.kinds import choices
+from bot.engine.factory import open_local
 from bot.engine.local import LocalEngine
-from bot.engine.prepare import prepare
+from bot.engine.weights.prepare import prepare
+from bot.engine.weights.quantize import kernel_names
 
 PRECISIONS = ("fp32", "bf16", "int8", "int4")
 PROMPTS = ("hello hello", "How many pages has the book?", "这本书有多少页？", "Yes or no?")
@@ -68,7 +69,7 @@ async def answers(engine: LocalEngine) -> Answers:
 
 def answers_in(folder: Path, precision: str) -> Answers:
     """With the weights as they are read from the checkpoint, or prepared, whichever is there."""
-    return asyncio.run(answers(LocalEngine(folder, precision=precision)))
+    return asyncio.run(answers(open_local(folder, precision=precision)))
 
 
 def off(found: Answers, exact: Answers) -> float:
@@ -83,7 +84,7 @@ def off(found: Answers, exact: Answers) -> float:
 
 def show(precision: str, found: Answers) -> None:
     """The first prompt's first scores, and every text."""
-    print(f"  kernel  {choices()[precision]}")
+    print(f"  kernel  {kernel_names()[precision]}")
     print("  scores  " + " ".join(f"{value:.4f}" for value in found.scores[0][:8]) + " ...")
     for text in found.texts:
         print(f"  text    {text!r}")

@@ -21,18 +21,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "slack")]
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "handlers")]
 
-from slack_bench import Scripted, run_bot  # noqa: E402  the paths come first
+from running_bot import Scripted, run_bot  # noqa: E402  the paths come first
 
-from bot import inbox  # noqa: E402
-from bot.inbox import Inbox  # noqa: E402
-from bot.recording import Recorder  # noqa: E402
+from bot.app import retry  # noqa: E402
+from bot.inbox.inbox import Inbox  # noqa: E402
+from bot.inbox.recorder import Recorder  # noqa: E402
 from bot.roles import load_roles  # noqa: E402
 from bot.sandbox import Sandbox  # noqa: E402
 from bot.storage import Storage  # noqa: E402
-from handlers import calling, connection, socket, writing  # noqa: E402
-from handlers.calling import LimitedWebClient  # noqa: E402
+from handlers.replies import stream_writer  # noqa: E402
+from handlers.transport import socket, watchdog, web_client  # noqa: E402
+from handlers.transport.web_client import RateLimitedWebClient  # noqa: E402
 
 
 def die() -> None:
@@ -78,21 +79,21 @@ def plan(moment: str) -> None:
     elif moment == "posted":
         kill_before(Inbox, "note_posted", lambda job, ts: True)
     elif moment == "streaming":
-        kill_after(LimitedWebClient, "chat_appendStream", lambda **named: True)
+        kill_after(RateLimitedWebClient, "chat_appendStream", lambda **named: True)
     elif moment == "whole":
-        kill_before(LimitedWebClient, "chat_update", finally_updated)
+        kill_before(RateLimitedWebClient, "chat_update", finally_updated)
     elif moment == "final":
         kill_before(Recorder, "record", lambda key, state, **named: state in ("answered", "failed"))
 
 
 def hurry() -> None:
     """Shorten every period, so that a test need not wait for minutes."""
-    writing.PERIOD = 0.05
+    stream_writer.PERIOD = 0.05
     socket.PING_SECONDS, socket.CONNECT_SECONDS, socket.CLOSE_SECONDS = 0.5, 3.0, 0.3
-    connection.PATIENCE, connection.TICK, connection.QUIET, connection.SWEEP = 2.0, 0.1, 1.0, 3.0
-    connection.OVERLAP, connection.PAUSES = 0.5, (0.1, 0.2, 0.5)
-    inbox.PAUSES = (0.2, 0.5, 1.0)
-    calling.PAUSES, calling.SPACING = (0.1, 0.3, 0.6), 0.02
+    watchdog.PATIENCE, watchdog.TICK, watchdog.QUIET, watchdog.SWEEP = 2.0, 0.1, 1.0, 3.0
+    watchdog.OVERLAP = 0.5
+    web_client.SPACING = 0.02
+    retry.pause = lambda attempt, longest=30.0: min(0.6, 0.1 * 2.0 ** min(attempt, 8))
     Inbox.stop.__defaults__ = (3.0,)
 
 

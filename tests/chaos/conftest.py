@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "slack"))  # the bench is shared
+sys.path.insert(0, str(Path(__file__).parents[1] / "handlers"))  # the bot is shared
 
-from chaos_bench import BotProcess, Launch
-from slack_bench import Bench, Scripted, run_bot
+from bot_processes import BotProcess, Launch
+from running_bot import RunningBot, Scripted, run_bot
 
+from bot.app import retry
 from bot.roles import Role
 from bot.sandbox import Sandbox
-from handlers import connection, socket, writing
+from handlers.replies import stream_writer
+from handlers.transport import socket, watchdog
 
 
 @pytest.fixture
@@ -53,19 +55,19 @@ async def launch(sandbox: Sandbox, database: str) -> AsyncIterator[Launch]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every period of the watch over the socket, shortened."""
-    monkeypatch.setattr(writing, "PERIOD", 0.02)
+    monkeypatch.setattr(stream_writer, "PERIOD", 0.02)
     monkeypatch.setattr(socket, "PING_SECONDS", 0.4)
     monkeypatch.setattr(socket, "CONNECT_SECONDS", 3.0)
     monkeypatch.setattr(socket, "CLOSE_SECONDS", 0.3)
     for name, value in {"PATIENCE": 2.0, "TICK": 0.1, "QUIET": 1.0, "OVERLAP": 0.5}.items():
-        monkeypatch.setattr(connection, name, value)
-    monkeypatch.setattr(connection, "PAUSES", (0.1, 0.2, 0.5))
+        monkeypatch.setattr(watchdog, name, value)
+    monkeypatch.setattr(retry, "pause", lambda attempt, longest=30.0: min(0.5, 0.1 * 2.0 ** min(attempt, 8)))
 
 
 @pytest.fixture
-async def bench(
+async def bot(
     sandbox: Sandbox, database: str, roles: dict[str, Role], hurried: None
-) -> AsyncIterator[Bench]:
+) -> AsyncIterator[RunningBot]:
     """A bot in this process, with a scripted engine."""
     async with run_bot(sandbox, database, Scripted(), roles) as running:
         yield running

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos_bench import BOT, answers, one_answer
-from slack_bench import Bench
+from bot_processes import BOT, answers, one_answer
+from running_bot import RunningBot
 from sqlalchemy import event
 
-from bot import recording
 from bot.storage import StorageError
 from bot.storage import database as storage_database
 
@@ -22,49 +21,48 @@ from bot.storage import database as storage_database
 def hurried(hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Besides, SQLite's lock is waited for one second, not eight."""
     monkeypatch.setattr(storage_database, "BUSY_SECONDS", 1)
-    monkeypatch.setattr(recording, "REPAIR_SECONDS", 0.2)
 
 
 @pytest.fixture
-def holder(bench: Bench, tmp_path: Path) -> Iterator[sqlite3.Connection]:
+def holder(bot: RunningBot, tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """Another process that may hold the database."""
     connection = sqlite3.connect(tmp_path / "bot.sqlite3", isolation_level=None, timeout=5)
     yield connection
     connection.close()
 
 
-def apologies(bench: Bench, person: str) -> list[str]:
-    return [m["text"] for m in bench.sandbox.ephemerals(person, "general") if "went wrong" in m["text"]]
+def apologies(bot: RunningBot, person: str) -> list[str]:
+    return [m["text"] for m in bot.sandbox.ephemerals(person, "general") if "went wrong" in m["text"]]
 
 
-async def test_a_short_lock_costs_nothing(bench: Bench, holder: sqlite3.Connection) -> None:
+async def test_a_short_lock_costs_nothing(bot: RunningBot, holder: sqlite3.Connection) -> None:
     holder.execute("BEGIN IMMEDIATE")
-    ts = await bench.sandbox.post("Ada", "general", f"{BOT} hello")
+    ts = await bot.sandbox.post("Ada", "general", f"{BOT} hello")
     await asyncio.sleep(0.4)
     holder.execute("COMMIT")
-    await one_answer(bench.sandbox, "general", ts, "You said: hello")
+    await one_answer(bot.sandbox, "general", ts, "You said: hello")
 
 
-async def test_a_long_lock_gets_one_apology_and_passes(bench: Bench, holder: sqlite3.Connection) -> None:
-    box = bench.sandbox
+async def test_a_long_lock_gets_one_apology_and_passes(bot: RunningBot, holder: sqlite3.Connection) -> None:
+    box = bot.sandbox
     holder.execute("BEGIN IMMEDIATE")
     ts = await box.post("Ada", "general", f"{BOT} hello")
-    await box.wait_for(lambda: apologies(bench, "Ada"), 20)
-    assert bench.services.storage.problem is not None  # what /readyz looks at
+    await box.wait_for(lambda: apologies(bot, "Ada"), 20)
+    assert bot.services.storage.problem is not None  # what /readyz looks at
     with pytest.raises(StorageError, match="locked"):
-        await bench.services.storage.check()
+        await bot.services.storage.check()
     await asyncio.sleep(1.5)
-    assert len(apologies(bench, "Ada")) == 1
+    assert len(apologies(bot, "Ada")) == 1
     holder.execute("COMMIT")
     later = await box.post("Bo", "general", f"{BOT} better now?")
     await one_answer(box, "general", later, "You said: better now?")
-    assert bench.services.storage.problem is None
+    assert bot.services.storage.problem is None
     assert answers(box, "general", ts) == []
 
 
-async def test_a_lock_while_it_answers_leaves_one_answer(bench: Bench, holder: sqlite3.Connection) -> None:
-    box, gate = bench.sandbox, asyncio.Event()
-    bench.engine.gate = gate
+async def test_a_lock_while_it_answers_leaves_one_answer(bot: RunningBot, holder: sqlite3.Connection) -> None:
+    box, gate = bot.sandbox, asyncio.Event()
+    bot.engine.gate = gate
     ts = await box.post("Ada", "general", f"{BOT} hello")
     await box.wait_for(lambda: answers(box, "general", ts), 20)
     await asyncio.sleep(0.3)
@@ -72,12 +70,12 @@ async def test_a_lock_while_it_answers_leaves_one_answer(bench: Bench, holder: s
     gate.set()
     await asyncio.sleep(2.5)
     holder.execute("COMMIT")
-    await bench.idle()
+    await bot.idle()
     (found,) = answers(box, "general", ts)
     assert found["metadata"]["event_payload"]["final"]
     key = f"message:{box.team_id}:{box.channels['general']}:{ts}"
     for _ in range(50):  # the state that could not be written is written once it can be
-        request = await bench.services.storage.request(key)
+        request = await bot.services.storage.request(key)
         assert request is not None
         if request.state in ("answered", "failed"):
             break
@@ -85,8 +83,8 @@ async def test_a_lock_while_it_answers_leaves_one_answer(bench: Bench, holder: s
     assert request.state in ("answered", "failed")
 
 
-async def test_a_full_disk_gets_an_apology_and_passes(bench: Bench) -> None:
-    box, engine, full = bench.sandbox, bench.services.storage._engine, True
+async def test_a_full_disk_gets_an_apology_and_passes(bot: RunningBot) -> None:
+    box, engine, full = bot.sandbox, bot.services.storage._engine, True
 
     @event.listens_for(engine.sync_engine, "connect")
     def ceiling(connection: Any, _: object) -> None:
@@ -95,8 +93,8 @@ async def test_a_full_disk_gets_an_apology_and_passes(bench: Bench) -> None:
 
     await engine.dispose()  # connections opened from now on meet the ceiling
     ts = await box.post("Ada", "general", f"{BOT} " + "a long question " * 2000)
-    await box.wait_for(lambda: apologies(bench, "Ada"), 20)
-    assert "make room on the disk" in str(bench.services.storage.problem)
+    await box.wait_for(lambda: apologies(bot, "Ada"), 20)
+    assert "make room on the disk" in str(bot.services.storage.problem)
     assert answers(box, "general", ts) == []
     full = False
     await engine.dispose()
@@ -104,16 +102,16 @@ async def test_a_full_disk_gets_an_apology_and_passes(bench: Bench) -> None:
     await one_answer(box, "general", later, "You said: better now?")
 
 
-async def test_a_damaged_database_gets_one_apology_each_and_no_loop(bench: Bench, tmp_path: Path) -> None:
-    box, path = bench.sandbox, tmp_path / "bot.sqlite3"
-    await bench.services.storage._scrub()
-    await bench.services.storage._engine.dispose()
+async def test_a_damaged_database_gets_one_apology_each_and_no_loop(bot: RunningBot, tmp_path: Path) -> None:
+    box, path = bot.sandbox, tmp_path / "bot.sqlite3"
+    await bot.services.storage._scrub()
+    await bot.services.storage._engine.dispose()
     path.write_bytes(path.read_bytes()[:100] + b"\x5a" * (path.stat().st_size - 100))
     await box.post("Ada", "general", f"{BOT} hello")
     await box.post("Bo", "general", "just talking")
-    await box.wait_for(lambda: apologies(bench, "Ada"), 20)
-    assert "put a backup in its place" in str(bench.services.storage.problem)
+    await box.wait_for(lambda: apologies(bot, "Ada"), 20)
+    assert "put a backup in its place" in str(bot.services.storage.problem)
     calls = len(box.calls)
     await asyncio.sleep(1.0)
     assert len(box.calls) - calls < 10
-    assert (len(apologies(bench, "Ada")), len(apologies(bench, "Bo"))) == (1, 0)
+    assert (len(apologies(bot, "Ada")), len(apologies(bot, "Bo"))) == (1, 0)

@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 
 import pytest
-from chaos_bench import BOT, all_answered
-from slack_bench import Bench
+from bot_processes import BOT, all_answered
+from running_bot import RunningBot
 
-from bot import inbox
+from bot.inbox import inbox
 
 DAY = 86_400.0
 
 
 @pytest.mark.parametrize("jump", [-2 * DAY, -60.0, 7200.0, 400 * DAY])
 async def test_the_clock_jumps_while_it_answers(
-    bench: Bench, jump: float, monkeypatch: pytest.MonkeyPatch
+    bot: RunningBot, jump: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box, real, offset = bench.sandbox, time.time, 0.0
+    box, real, offset = bot.sandbox, time.time, 0.0
     box.workspace.clock = real  # Slack's own clock is right
     monkeypatch.setattr(time, "time", lambda: real() + offset)
-    bench.engine.pause = 0.05
+    bot.engine.pause = 0.05
     asked: dict[str, tuple[str, str]] = {}
     for number in range(6):
         if number == 3:

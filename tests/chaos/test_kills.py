@@ -6,8 +6,8 @@ import asyncio
 import signal
 
 import pytest
-from chaos_bench import BOT, Launch, answers, one_answer
-from slack_bench import shown
+from bot_processes import BOT, Launch, answers, one_answer
+from running_bot import shown
 
 from bot.sandbox import Sandbox
 

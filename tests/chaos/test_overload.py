@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import psutil
 import pytest
-from chaos_bench import BOT, all_answered, answers
-from slack_bench import Bench, Scripted, run_bot
+from bot_processes import BOT, all_answered, answers
+from running_bot import RunningBot, Scripted, run_bot
 
-from bot import inbox
+from bot.inbox import inbox
 from bot.roles import Role
 from bot.sandbox import Sandbox
 
@@ -18,14 +18,14 @@ from bot.sandbox import Sandbox
 @pytest.fixture
 async def roomy(
     sandbox: Sandbox, database: str, roles: dict[str, Role], hurried: None, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Bench]:
+) -> AsyncIterator[RunningBot]:
     """A bot whose queue holds 1,200 requests."""
     sandbox.faults.ack_seconds = 30.0
     async with run_bot(sandbox, database, Scripted(), roles, max_queue=1200) as running:
         yield running
 
 
-async def test_500_at_once_are_answered_once_each(roomy: Bench) -> None:
+async def test_500_at_once_are_answered_once_each(roomy: RunningBot) -> None:
     box = roomy.sandbox
     people = [box.add_user(f"Person{number}") for number in range(50)]
     before = psutil.Process().memory_info().rss
@@ -40,39 +40,39 @@ async def test_500_at_once_are_answered_once_each(roomy: Bench) -> None:
     assert roomy.app.slack.inbox.waiting == 0
 
 
-async def test_a_flood_gets_its_share_and_one_notice(bench: Bench) -> None:
-    box, gate = bench.sandbox, asyncio.Event()
-    bench.engine.gate = gate
+async def test_a_flood_gets_its_share_and_one_notice(bot: RunningBot) -> None:
+    box, gate = bot.sandbox, asyncio.Event()
+    bot.engine.gate = gate
     asked = [await box.post("Ada", "general", f"{BOT} flood {number}") for number in range(60)]
     await box.wait_for(lambda: box.ephemerals("Ada", "general"), 20)
     other = await box.post("Bo", "general", f"{BOT} just one")
     job = f"message:{box.team_id}:{box.channels['general']}:{other}"
-    await box.wait_for(lambda: bench.app.slack.inbox.job(job) is not None, 20)
+    await box.wait_for(lambda: bot.app.slack.inbox.job(job) is not None, 20)
     await asyncio.sleep(0.5)
-    assert bench.app.slack.inbox.waiting + bench.app.slack.inbox.running == 16 + 1  # a quarter of 64
+    assert bot.app.slack.inbox.waiting + bot.app.slack.inbox.running == 16 + 1  # a quarter of 64
     gate.set()
-    await bench.replies("general", other)
-    await bench.idle()
+    await bot.replies("general", other)
+    await bot.idle()
     answered = [ts for ts in asked if answers(box, "general", ts)]
     assert len(answered) == 16
     notices = [m["text"] for m in box.ephemerals("Ada", "general") if "too much to do" in m["text"]]
     assert len(notices) == 1
     assert not [m for m in box.ephemerals("Bo", "general") if "too much" in m["text"]]
-    begun = [prompt.messages[-1].content for prompt in bench.engine.prompts]
+    begun = [prompt.messages[-1].content for prompt in bot.engine.prompts]
     assert begun.index("just one") <= inbox.REPLIES  # it did not wait behind the flood
 
 
-async def test_a_full_queue_refuses_both_deliveries_of_a_mention(bench: Bench) -> None:
-    box, gate = bench.sandbox, asyncio.Event()
-    bench.engine.gate = gate
+async def test_a_full_queue_refuses_both_deliveries_of_a_mention(bot: RunningBot) -> None:
+    box, gate = bot.sandbox, asyncio.Event()
+    bot.engine.gate = gate
     asked = [await box.post("Ada", "general", f"{BOT} question {number}") for number in range(17)]
     await box.wait_for(lambda: [m for m in box.ephemerals("Ada", "general") if "too much" in m["text"]], 20)
     gate.set()
     await box.wait_for(lambda: sum(bool(answers(box, "general", ts)) for ts in asked) >= 16, 20)
-    await bench.idle()
+    await bot.idle()
     (refused,) = [ts for ts in asked if not answers(box, "general", ts)]
     payloads = [e.payload for e, _ in box.sockets.delivered if e.payload["event"].get("ts") == refused]
     assert len(payloads) >= 2
     await asyncio.gather(*(box.sockets.send("events_api", payload, 1, "timeout") for payload in payloads))
-    await bench.idle()
+    await bot.idle()
     assert answers(box, "general", refused) == []

@@ -6,92 +6,92 @@ import asyncio
 from typing import Any
 
 import pytest
-from chaos_bench import BOT, answers
-from slack_bench import Bench, Scripted, run_bot
+from bot_processes import BOT, answers
+from running_bot import RunningBot, Scripted, run_bot
 
 from bot.roles import Role
 from bot.sandbox import Fault, Sandbox
 
 
-async def refused(bench: Bench, person: str) -> None:
+async def refused(bot: RunningBot, person: str) -> None:
     """Every way in is closed to this person, and it is said once, to nobody else."""
-    box = bench.sandbox
+    box = bot.sandbox
     ts = await box.post(person, "general", f"{BOT} hello")
     await box.wait_for(lambda: box.ephemerals(person, "general"), 20)
     await box.post(person, "general", f"{BOT} #EMOTION# hello")
     await box.command(person, "general", "/emotion", "hello")
     await box.post(person, box.dm(person), "hello")
     await asyncio.sleep(0.6)
-    await bench.idle()
+    await bot.idle()
     assert answers(box, "general", ts) == []
     assert [m for m in box.messages(box.dm(person)) if m.get("bot_id")] == []
     said = [m["text"] for m in box.ephemerals(person, "general")]
     assert len(said) == 1
     assert "guests or people from outside" in said[0]
     assert box.ephemerals("Bo", "general") == []
-    assert bench.engine.prompts == []
+    assert bot.engine.prompts == []
 
 
-async def answered(bench: Bench, person: str) -> None:
-    ts = await bench.sandbox.post(person, "general", f"{BOT} hello")
-    await bench.replies("general", ts)
+async def answered(bot: RunningBot, person: str) -> None:
+    ts = await bot.sandbox.post(person, "general", f"{BOT} hello")
+    await bot.replies("general", ts)
 
 
-async def test_guests_stay_outside(bench: Bench) -> None:
-    bench.sandbox.add_user("Gus", guest=True)
-    await refused(bench, "Gus")
-    await answered(bench, "Ada")
+async def test_guests_stay_outside(bot: RunningBot) -> None:
+    bot.sandbox.add_user("Gus", guest=True)
+    await refused(bot, "Gus")
+    await answered(bot, "Ada")
 
 
-async def test_strangers_stay_outside(bench: Bench) -> None:
-    bench.sandbox.add_user("Stan", team="T0ELSEWHERE")
-    await refused(bench, "Stan")
-    await answered(bench, "Ada")
+async def test_strangers_stay_outside(bot: RunningBot) -> None:
+    bot.sandbox.add_user("Stan", team="T0ELSEWHERE")
+    await refused(bot, "Stan")
+    await answered(bot, "Ada")
 
 
-async def test_whoever_slack_says_nothing_of_stays_outside(bench: Bench) -> None:
-    bench.sandbox.add_user("Nemo")
-    bench.sandbox.faults.answer("users.info", Fault(times=9, error="user_not_visible"))
-    await bench.sandbox.post("Nemo", "general", f"{BOT} hello")
-    await bench.sandbox.wait_for(lambda: bench.sandbox.ephemerals("Nemo", "general"), 20)
-    await bench.idle()
-    assert bench.engine.prompts == []
+async def test_whoever_slack_says_nothing_of_stays_outside(bot: RunningBot) -> None:
+    bot.sandbox.add_user("Nemo")
+    bot.sandbox.faults.answer("users.info", Fault(times=9, error="user_not_visible"))
+    await bot.sandbox.post("Nemo", "general", f"{BOT} hello")
+    await bot.sandbox.wait_for(lambda: bot.sandbox.ephemerals("Nemo", "general"), 20)
+    await bot.idle()
+    assert bot.engine.prompts == []
 
 
-async def test_a_guest_in_the_bots_thread_is_not_answered(bench: Bench) -> None:
-    box = bench.sandbox
+async def test_a_guest_in_the_bots_thread_is_not_answered(bot: RunningBot) -> None:
+    box = bot.sandbox
     box.add_user("Gus", guest=True)
     ts = await box.post("Ada", "general", f"{BOT} hello")
-    await bench.replies("general", ts)
+    await bot.replies("general", ts)
     await box.post("Gus", "general", "me too", ts)
     await asyncio.sleep(0.5)
-    await bench.idle()
+    await bot.idle()
     assert len(answers(box, "general", ts)) == 1
     assert box.ephemerals("Gus", "general") == []
 
 
-async def test_a_guest_presses_no_buttons(bench: Bench) -> None:
-    box = bench.sandbox
+async def test_a_guest_presses_no_buttons(bot: RunningBot) -> None:
+    box = bot.sandbox
     box.add_user("Gus", guest=True)
     ts = await box.post("Ada", "general", f"{BOT} hello")
-    (reply,) = await bench.replies("general", ts)
+    (reply,) = await bot.replies("general", ts)
     await box.press("Gus", "general", reply["ts"], "try_again")
     said = await box.wait_for(lambda: box.ephemerals("Gus", "general"), 20)
     assert "guests or people from outside" in said[0]["text"]
 
 
-async def test_what_a_guest_said_in_a_gap_is_not_answered_either(bench: Bench) -> None:
-    box = bench.sandbox
+async def test_what_a_guest_said_in_a_gap_is_not_answered_either(bot: RunningBot) -> None:
+    box = bot.sandbox
     box.add_user("Gus", guest=True)
-    await answered(bench, "Ada")
+    await answered(bot, "Ada")
     box.faults.deaf = True
     guest = await box.post("Gus", "general", f"{BOT} hello")
     missed = await box.post("Bo", "general", f"{BOT} anybody?")
     await box.wait_for(lambda: box.lost, 10)
     box.faults.deaf = False
     box.sockets.drop()
-    await bench.replies("general", missed)
-    await bench.idle()
+    await bot.replies("general", missed)
+    await bot.idle()
     assert answers(box, "general", guest) == []
 
 
@@ -115,11 +115,11 @@ async def test_settings_open_and_close_the_door(
     sandbox.add_user("Gus", guest=True)
     sandbox.add_user("Stan", team="T0ELSEWHERE")
     sandbox.add_user("Far", team="T0FARAWAY01")
-    async with run_bot(sandbox, database, Scripted(), roles, **settings) as bench:
-        await answered(bench, lets_in)
+    async with run_bot(sandbox, database, Scripted(), roles, **settings) as bot:
+        await answered(bot, lets_in)
         ts = await sandbox.post(keeps_out, "general", f"{BOT} hello")
         await sandbox.wait_for(lambda: sandbox.ephemerals(keeps_out, "general"), 20)
-        await bench.idle()
+        await bot.idle()
         assert answers(sandbox, "general", ts) == []
 
 
@@ -128,10 +128,10 @@ async def test_a_closed_channel_gets_a_private_line(
 ) -> None:
     closed = sandbox.add_channel("closed", ["Ada", sandbox.bot_user_id])
     allowed = (sandbox.channels["general"],)
-    async with run_bot(sandbox, database, Scripted(), roles, allowed_channels=allowed) as bench:
-        await answered(bench, "Ada")
+    async with run_bot(sandbox, database, Scripted(), roles, allowed_channels=allowed) as bot:
+        await answered(bot, "Ada")
         ts = await sandbox.post("Ada", closed, f"{BOT} hello")
         said = await sandbox.wait_for(lambda: sandbox.ephemerals("Ada", closed), 20)
         assert "may not answer in this channel" in said[0]["text"]
-        await bench.idle()
+        await bot.idle()
         assert answers(sandbox, closed, ts) == []

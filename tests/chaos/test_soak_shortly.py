@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from soaking import Storm
+from storm import Storm
 
 from bot.sandbox import Sandbox
 

@@ -6,80 +6,80 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from chaos_bench import BOT, all_answered, answers, one_answer
-from slack_bench import Bench
+from bot_processes import BOT, all_answered, answers, one_answer
+from running_bot import RunningBot
 
 from bot.sandbox.workspace import BOT_USER_ID
-from handlers import catching_up, connection
+from handlers.transport import backfill, watchdog
 
 
-async def ask(bench: Bench, text: str, person: str = "Ada") -> dict[str, tuple[str, str]]:
+async def ask(bot: RunningBot, text: str, person: str = "Ada") -> dict[str, tuple[str, str]]:
     """Mention the bot; what `all_answered` wants to know of it."""
-    ts = await bench.sandbox.post(person, "general", f"{BOT} {text}")
+    ts = await bot.sandbox.post(person, "general", f"{BOT} {text}")
     return {ts: ("general", text)}
 
 
 @pytest.mark.parametrize("fault", ["drop", "go_half_open"])
-async def test_a_lost_socket_is_replaced_and_nothing_is_missed(bench: Bench, fault: str) -> None:
-    bench.sandbox.faults.ack_seconds = 0.5
-    asked = await ask(bench, "before")
-    await all_answered(bench.sandbox, asked)
-    getattr(bench.sandbox.sockets, fault)()
-    asked |= await ask(bench, "in the gap")
-    await bench.sandbox.wait_for(lambda: bench.connection.reconnects, 15)
-    asked |= await ask(bench, "after")
-    assert await all_answered(bench.sandbox, asked) == {1: 3}
-    assert bench.connection.connected
+async def test_a_lost_socket_is_replaced_and_nothing_is_missed(bot: RunningBot, fault: str) -> None:
+    bot.sandbox.faults.ack_seconds = 0.5
+    asked = await ask(bot, "before")
+    await all_answered(bot.sandbox, asked)
+    getattr(bot.sandbox.sockets, fault)()
+    asked |= await ask(bot, "in the gap")
+    await bot.sandbox.wait_for(lambda: bot.connection.reconnects, 15)
+    asked |= await ask(bot, "after")
+    assert await all_answered(bot.sandbox, asked) == {1: 3}
+    assert bot.connection.connected
 
 
-async def test_it_is_not_ready_while_it_hears_nothing(bench: Bench) -> None:
-    assert bench.connection.connected
-    bench.sandbox.faults.refuse_sockets = "internal_error"
-    bench.sandbox.sockets.drop()
+async def test_it_is_not_ready_while_it_hears_nothing(bot: RunningBot) -> None:
+    assert bot.connection.connected
+    bot.sandbox.faults.refuse_sockets = "internal_error"
+    bot.sandbox.sockets.drop()
     for _ in range(100):
-        if not bench.connection.connected:
+        if not bot.connection.connected:
             break
         await asyncio.sleep(0.05)
-    assert not bench.connection.connected
-    bench.sandbox.faults.refuse_sockets = ""
-    await bench.sandbox.wait_for(lambda: bench.connection.connected, 15)
+    assert not bot.connection.connected
+    bot.sandbox.faults.refuse_sockets = ""
+    await bot.sandbox.wait_for(lambda: bot.connection.connected, 15)
 
 
-async def test_a_wedged_client_is_replaced(bench: Bench) -> None:
-    socket = bench.connection._socket
+async def test_a_wedged_client_is_replaced(bot: RunningBot) -> None:
+    socket = bot.connection._socket
     assert socket is not None
     socket.message_processor.cancel()  # connected, and nothing is worked on
-    asked = await ask(bench, "does anybody work on this?")
-    assert await all_answered(bench.sandbox, asked, 20) == {1: 1}
-    assert bench.connection._socket is not socket
+    asked = await ask(bot, "does anybody work on this?")
+    assert await all_answered(bot.sandbox, asked, 20) == {1: 1}
+    assert bot.connection._socket is not socket
 
 
-async def test_a_closed_client_session_is_replaced(bench: Bench) -> None:
-    socket = bench.connection._socket
+async def test_a_closed_client_session_is_replaced(bot: RunningBot) -> None:
+    socket = bot.connection._socket
     assert socket is not None
     await socket.aiohttp_client_session.close()
-    asked = await ask(bench, "still there?")
-    assert await all_answered(bench.sandbox, asked, 20) == {1: 1}
-    assert bench.connection._socket is not socket
+    asked = await ask(bot, "still there?")
+    assert await all_answered(bot.sandbox, asked, 20) == {1: 1}
+    assert bot.connection._socket is not socket
 
 
-async def test_a_socket_that_only_seems_to_hear_is_found_out(bench: Bench) -> None:
-    asked = await ask(bench, "before")
-    await all_answered(bench.sandbox, asked)
-    bench.sandbox.faults.deaf = True  # pings are answered, and Slack tells it nothing
-    missed = await ask(bench, "can you hear me?", "Bo")
+async def test_a_socket_that_only_seems_to_hear_is_found_out(bot: RunningBot) -> None:
+    asked = await ask(bot, "before")
+    await all_answered(bot.sandbox, asked)
+    bot.sandbox.faults.deaf = True  # pings are answered, and Slack tells it nothing
+    missed = await ask(bot, "can you hear me?", "Bo")
     (ts,) = missed
-    await bench.sandbox.wait_for(lambda: bench.connection.reconnects, 25)
-    bench.sandbox.faults.deaf = False
-    await one_answer(bench.sandbox, "general", ts, "You said: can you hear me?")
+    await bot.sandbox.wait_for(lambda: bot.connection.reconnects, 25)
+    bot.sandbox.faults.deaf = False
+    await one_answer(bot.sandbox, "general", ts, "You said: can you hear me?")
 
 
 async def test_what_came_from_where_the_bot_heard_nothing_yet_is_found(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bot: RunningBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "SWEEP", 0.5)
-    monkeypatch.setattr(catching_up, "MOST_UNHEARD", 1)  # each gets its turn
-    box = bench.sandbox
+    monkeypatch.setattr(watchdog, "SWEEP", 0.5)
+    monkeypatch.setattr(backfill, "MOST_SILENT", 1)  # each gets its turn
+    box = bot.sandbox
     await box.post("Ada", "general", "Lunch at twelve?")
     thread = await box.post("Bo", "general", "Who has the keys?")
     quiet = box.add_channel("quiet", ["Ada", "Bo", BOT_USER_ID])
@@ -95,42 +95,40 @@ async def test_what_came_from_where_the_bot_heard_nothing_yet_is_found(
 
 
 async def test_an_app_without_the_newer_scopes_still_reads_what_it_may(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bot: RunningBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "SWEEP", 0.5)
-    app = bench.sandbox.context.app
+    monkeypatch.setattr(watchdog, "SWEEP", 0.5)
+    app = bot.sandbox.context.app
     monkeypatch.setattr(
-        bench.sandbox.context, "app", replace(app, scopes=tuple(s for s in app.scopes if s != "im:read"))
+        bot.sandbox.context, "app", replace(app, scopes=tuple(s for s in app.scopes if s != "im:read"))
     )
-    asked = await ask(bench, "before")
-    await all_answered(bench.sandbox, asked)
-    bench.sandbox.faults.deaf = True
-    asked |= await ask(bench, "unheard")
-    bench.sandbox.faults.deaf = False
-    assert await all_answered(bench.sandbox, asked) == {1: 2}
+    asked = await ask(bot, "before")
+    await all_answered(bot.sandbox, asked)
+    bot.sandbox.faults.deaf = True
+    asked |= await ask(bot, "unheard")
+    bot.sandbox.faults.deaf = False
+    assert await all_answered(bot.sandbox, asked) == {1: 2}
 
 
 @pytest.mark.parametrize("reason", ["refresh_requested", "warning"])
-async def test_refreshed_sockets_overlap(bench: Bench, reason: str) -> None:
-    sockets = bench.sandbox.sockets
-    bench.sandbox.faults.retry_delays = ()  # nothing comes twice
+async def test_refreshed_sockets_overlap(bot: RunningBot, reason: str) -> None:
+    sockets = bot.sandbox.sockets
+    bot.sandbox.faults.retry_delays = ()  # nothing comes twice
     asked: dict[str, tuple[str, str]] = {}
     for number in range(3):
         refreshing = asyncio.ensure_future(sockets.refresh(reason, close_after=0.4))
         while not refreshing.done():
-            asked |= await ask(
-                bench, f"question {number}.{len(asked)}.", ("Ada", "Bo", "小林")[len(asked) % 3]
-            )
+            asked |= await ask(bot, f"question {number}.{len(asked)}.", ("Ada", "Bo", "小林")[len(asked) % 3])
             await asyncio.sleep(0.1)
-        await bench.idle()
+        await bot.idle()
     assert sockets.opened >= 4
-    assert bench.sandbox.lost == []
-    assert await all_answered(bench.sandbox, asked) == {1: len(asked)}
+    assert bot.sandbox.lost == []
+    assert await all_answered(bot.sandbox, asked) == {1: len(asked)}
 
 
-async def test_a_storm_of_redeliveries_is_one_request(bench: Bench) -> None:
-    box = bench.sandbox
-    asked = await ask(bench, "once")
+async def test_a_storm_of_redeliveries_is_one_request(bot: RunningBot) -> None:
+    box = bot.sandbox
+    asked = await ask(bot, "once")
     (ts,) = asked
     await box.wait_for(lambda: [e for e, _ in box.sockets.delivered if e.payload["event"].get("ts") == ts])
     payloads = [e.payload for e, _ in box.sockets.delivered if e.payload["event"].get("ts") == ts]
@@ -138,7 +136,7 @@ async def test_a_storm_of_redeliveries_is_one_request(bench: Bench) -> None:
         box.sockets.send("events_api", payload, n, "timeout") for n in range(1, 9) for payload in payloads
     ]
     await asyncio.gather(*storm)
-    await bench.idle()
+    await bot.idle()
     await asyncio.gather(*(box.sockets.send("events_api", payload, 9, "timeout") for payload in payloads))
     assert await all_answered(box, asked) == {1: 1}
-    assert len(bench.engine.prompts) == 1
+    assert len(bot.engine.prompts) == 1

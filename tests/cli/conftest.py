@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_bench import Process, running
+from bot_command import Process, running
 
 
 @pytest.fixture(scope="session")

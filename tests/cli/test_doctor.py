@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from config.settings import ROOT, Settings
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def sandbox() -> Sandbox:
+async def sandbox() -> AsyncIterator[Sandbox]:
     """A workspace that gave the app every scope."""
     async with Sandbox(manifest=App()) as opened:
         yield opened
@@ -86,11 +87,11 @@ def test_the_machines_pitfalls_are_known() -> None:
     assert machine.python((3, 14), True).state == "broken"
     assert "64-bit" in machine.python((3, 11), False).mend
     assert machine.python((3, 12), True).state == "ok"
-    assert "dot-product" in machine.processor("aarch64", "fp asimd crc32").said
-    assert machine.processor("aarch64", "fp asimd asimddp").state == "ok"
-    assert machine.processor("arm64", "").state == "ok"
-    assert machine.processor("AMD64", "sse2").state == "warning"
-    assert machine.processor("riscv64", "").state == "warning"
+    assert "dot-product" in machine.processor("aarch64", {"fp", "asimd", "crc32"}).said
+    assert machine.processor("aarch64", {"fp", "asimd", "asimddp"}).state == "ok"
+    assert machine.processor("arm64", ()).state == "ok"
+    assert machine.processor("AMD64", {"sse2"}).state == "warning"
+    assert machine.processor("riscv64", ()).state == "warning"
     assert machine.threads(8, 2).mend.startswith("set THREADS=2")
     assert machine.threads(0, 2).said == "2 of 2 cores for the model"
     assert machine.swap(10**9, 4 * 10**9).state == "warning"
@@ -98,34 +99,35 @@ def test_the_machines_pitfalls_are_known() -> None:
     assert machine.packages().state == "ok"
 
 
-PI_4 = """processor\t: 0
+PI_4 = {"fp", "asimd", "evtstrm", "crc32", "cpuid"}
+PI_5 = PI_4 | {"atomics", "fphp", "asimdhp", "asimdrdm", "lrcpc", "dcpop", "asimddp"}
+PI_4_CPUINFO = f"""processor\t: 0
 BogoMIPS\t: 108.00
-Features\t: fp asimd evtstrm crc32 cpuid
+Features\t: {" ".join(sorted(PI_4))}
 CPU part\t: 0xd08
 """
-PI_5 = PI_4.replace("cpuid", "atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp")
 
 
 def test_the_torch_that_is_pinned_for_arm_needs_atomics() -> None:
-    old, new = machine.flags_in(PI_4), machine.flags_in(PI_5)
-    assert not machine.has_instructions("aarch64", old, "2.10.0")
-    assert not machine.has_instructions("arm64", old, "2.10.0+cpu")
-    assert machine.has_instructions("aarch64", new, "2.10.0")
-    assert machine.has_instructions("aarch64", old, "2.11.0")
-    assert machine.has_instructions("x86_64", "sse2", "2.10.0")
-    assert machine.has_instructions("arm64", machine.flags_in(""), "2.10.0")  # a Mac tells none
-    assert machine.processor("aarch64", new).state == "ok"
+    assert not machine.has_instructions("aarch64", PI_4, "2.10.0")
+    assert not machine.has_instructions("arm64", PI_4, "2.10.0+cpu")
+    assert machine.has_instructions("aarch64", PI_5, "2.10.0")
+    assert machine.has_instructions("aarch64", PI_4, "2.11.0")
+    assert machine.has_instructions("x86_64", {"sse2"}, "2.10.0")
+    assert machine.has_instructions("arm64", (), "2.10.0")  # a Mac tells none
+    assert machine.processor("aarch64", PI_5).state == "ok"
 
 
 EXAMINE = """
-import asyncio, platform, sys
+import asyncio, io, platform, sys
 from importlib import metadata
 from types import SimpleNamespace
 from bot.doctor import machine, report
+from bot.engine.config import processor
 from config.settings import Settings
 
 platform.machine = lambda: "aarch64"
-machine.cpuinfo = lambda: sys.argv[1]
+processor.open = lambda *_, **__: io.StringIO(sys.argv[1])
 machine.metadata = SimpleNamespace(**{**vars(metadata), "version": lambda _: "2.10.0"})
 settings = Settings(llm_url=sys.argv[2], port=0, database_url=sys.argv[3])
 asyncio.run(report(settings, as_json=True))
@@ -136,7 +138,7 @@ assert "torch" not in sys.modules
 @pytest.mark.parametrize("llm_url", ["", "http://127.0.0.1:1/v1"])
 def test_on_a_raspberry_pi_4_the_doctor_says_it_without_loading_torch(llm_url: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", EXAMINE, PI_4, llm_url, url(tmp_path / "a.sqlite3")],
+        [sys.executable, "-c", EXAMINE, PI_4_CPUINFO, llm_url, url(tmp_path / "a.sqlite3")],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",

@@ -11,9 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cli_bench import Process, running
+from bot_command import Process, running
 
-from bot import metrics
+from bot.app import metrics
 from config.settings import ROOT
 
 UNIT = ROOT / "config" / "systemd" / "all-in-one-bot.service"

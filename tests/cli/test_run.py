@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_bench import Process, bot, running
+from bot_command import Process, bot, running
 
 from config.settings import ROOT
 
@@ -109,8 +109,8 @@ def post(url: str, body: dict[str, Any]) -> Any:
 
 def test_starting_imports_nothing_that_it_does_not_need() -> None:
     code = (
-        "import sys; from bot.__main__ import main; main(['manifest']); light = 'torch' in sys.modules;"
-        "import bot.running, handlers.connection, bot.engine.local, bot.doctor;"
+        "import sys; from bot.cli.main import main; main(['manifest']); light = 'torch' in sys.modules;"
+        "import bot.app.run, handlers.transport.watchdog, bot.engine.local, bot.doctor;"
         "print([name for name in ('transformers', 'sympy', 'playwright') if name in sys.modules], light)"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -119,9 +119,9 @@ def test_starting_imports_nothing_that_it_does_not_need() -> None:
 
 def test_with_a_model_on_another_server_torch_is_not_loaded() -> None:
     code = (
-        "import sys, bot.running, handlers.connection;"
-        "from bot.loading import load_engine; from config.settings import Settings;"
-        "load_engine(Settings(llm_url='http://127.0.0.1:1/v1')); print('torch' in sys.modules)"
+        "import sys, bot.app.run, handlers.transport.watchdog;"
+        "from bot.engine.factory import open_engine; from config.settings import Settings;"
+        "open_engine(Settings(llm_url='http://127.0.0.1:1/v1'), None); print('torch' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "False"

@@ -1,4 +1,4 @@
-"""`run` with Slack's tokens: connected, refused, or patient while Slack is away."""
+"""`run` with Slack's tokens: connected, or refused."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import logging
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientConnectionError
-from cli_bench import bot, running
-from slack_sdk.errors import SlackApiError
-from slack_sdk.web.async_slack_response import AsyncSlackResponse
+from bot_command import bot, running
 
-from bot import running as bot_running
-from bot.running import SlackRefused, _connect, _say_refused
+from bot.app.run import _log_refusal
 from bot.sandbox import Sandbox
+from handlers.transport.slack_errors import SlackRefused
 
 NOBODY = "http://127.0.0.1:1/v1"  # no model is needed to connect
 
@@ -57,48 +54,12 @@ async def test_refused_tokens_end_it_with_one_line(tmp_path: Path) -> None:
     assert "xoxb-wrong-token" not in found.stderr
 
 
-class Away:
-    """A connection that fails with each of `problems` before it stands."""
-
-    connected = False
-
-    def __init__(self, *problems: Exception) -> None:
-        self.problems = list(problems)
-
-    async def start(self) -> None:
-        if self.problems:
-            raise self.problems.pop(0)
-
-    async def stop(self) -> None:
-        """Nothing is open."""
-
-
-def said(code: str, status: int = 200) -> SlackApiError:
-    """What the SDK raises for Slack's error `code`."""
-    answer = AsyncSlackResponse(
-        client=None,
-        http_verb="POST",
-        api_url="",
-        req_args={},
-        data={"error": code},
-        headers={},
-        status_code=status,
-    )
-    return SlackApiError(code, answer)
-
-
-async def test_a_slack_that_is_away_is_tried_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bot_running, "SLACK_PAUSES", (0.0,))
-    connection = Away(OSError(), ClientConnectionError(), said("ratelimited"), said("x", 502), OSError())
-    await asyncio.wait_for(_connect(connection), 10)
-    assert connection.problems == []
-    with pytest.raises(SlackRefused, match="account_inactive"):
-        await _connect(Away(OSError(), said("account_inactive")))
-
-
 async def test_a_refusal_after_the_start_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    connecting = asyncio.ensure_future(_connect(Away(said("token_revoked"))))
-    connecting.add_done_callback(_say_refused)
+    async def connect() -> None:
+        raise SlackRefused("token_revoked")
+
+    connecting = asyncio.ensure_future(connect())
+    connecting.add_done_callback(_log_refusal)
     with caplog.at_level(logging.ERROR):
         await asyncio.wait((connecting,))
         await asyncio.sleep(0)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.emotion import Emotions
+from bot.emotion import EmotionClassifier
 from bot.engine import Engine
 from bot.roles import Role
 
 
 @pytest.fixture(scope="session")
-def emotions(engine: Engine, roles: dict[str, Role], model_dir: Path) -> Emotions:
+def classifier(engine: Engine, roles: dict[str, Role], model_dir: Path) -> EmotionClassifier:
     """The classifier as every surface uses it."""
-    return Emotions(engine, roles, model_dir)
+    return EmotionClassifier(engine, roles, model_dir)

@@ -1,4 +1,4 @@
-"""Probabilities from scores: fitted, stored with the model, or measured on texts that say nothing."""
+"""Probabilities from scores: fitted, stored with the model, or measured on content-free texts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.calibrating import CalibrationFileError, measure, read_rows
-from bot.emotion.calibration import FILE, Calibration, Calibrations, contextual, fingerprint, store, stored
-from bot.emotion.fitting import fit
+from bot.emotion.calibration import (
+    CALIBRATION_FILE,
+    Calibration,
+    Calibrations,
+    contextual_calibration,
+    fingerprint,
+    load_calibrations,
+    save_calibrations,
+)
+from bot.emotion.fit import Samples, evaluate, fit
 from bot.roles import Role
 
 SCORES = st.lists(st.floats(-50, 50), min_size=3, max_size=3)
@@ -36,9 +43,9 @@ def test_only_differences_between_scores_count(scores: list[float], shift: float
     assert moved == pytest.approx(PLAIN.probabilities(scores), abs=1e-6)
 
 
-def test_after_contextual_calibration_a_text_that_says_nothing_favours_no_label() -> None:
+def test_after_contextual_calibration_a_content_free_text_favours_no_label() -> None:
     rows = [[-1.0, -3.0, -5.0], [-2.0, -4.0, -6.0]]
-    assert contextual(rows).probabilities(rows[0]) == pytest.approx([1 / 3] * 3)
+    assert contextual_calibration(rows).probabilities(rows[0]) == pytest.approx([1 / 3] * 3)
 
 
 def test_a_fit_finds_the_bias_and_the_temperature_that_made_the_labels() -> None:
@@ -49,32 +56,33 @@ def test_a_fit_finds_the_bias_and_the_temperature_that_made_the_labels() -> None
         shares = Calibration((1.0, -1.0, 0.0), 2.0).probabilities(row, forbidden=[2])
         scores.append(row)
         labels.append(0 if draw.random() < shares[0] else 1)
-    found = fit(scores, labels, PLAIN)
+    samples = Samples(scores, labels, [False] * len(labels))
+    found = fit(samples, PLAIN)
     assert found.biases[0] - found.biases[1] == pytest.approx(2.0, abs=0.3)
     assert found.temperature == pytest.approx(2.0, abs=0.2)
-    assert measure([found] * len(scores), scores, labels).error < 0.03
+    assert evaluate([found] * len(labels), samples).calibration_error < 0.03
 
 
 def test_a_fit_needs_two_labels() -> None:
     with pytest.raises(ValueError, match="two labels"):
-        fit([[0.0, 1.0, 2.0]], [1], PLAIN)
+        fit(Samples([[0.0, 1.0, 2.0]], [1], [False]), PLAIN)
 
 
-def test_a_label_without_rows_keeps_its_distance() -> None:
+def test_a_label_without_texts_keeps_its_distance() -> None:
     base = Calibration((0.0, 0.0, -5.0), 1.0)
-    rows = [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]] * 20
-    assert fit(rows, [0, 1] * 20, base).biases[2] == pytest.approx(-5.0, abs=0.01)
+    samples = Samples([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]] * 20, [0, 1] * 20, [False] * 40)
+    assert fit(samples, base).biases[2] == pytest.approx(-5.0, abs=0.01)
 
 
 def test_what_is_stored_is_found_again_for_the_same_prompt_alone(
     tmp_path: Path, roles: dict[str, Role]
 ) -> None:
     role = roles["emotion"]
-    file = store(role, BOTH, tmp_path)
-    assert file == tmp_path / FILE
-    assert stored(role, tmp_path) == BOTH
-    assert stored(replace(role, system="Other words."), tmp_path) is None
-    assert [each.name for each in tmp_path.iterdir()] == [FILE]
+    file = save_calibrations(role, BOTH, tmp_path)
+    assert file == tmp_path / CALIBRATION_FILE
+    assert load_calibrations(role, tmp_path) == BOTH
+    assert load_calibrations(replace(role, system="Other words."), tmp_path) is None
+    assert [each.name for each in tmp_path.iterdir()] == [CALIBRATION_FILE]
 
 
 def test_each_script_has_its_own() -> None:
@@ -83,9 +91,9 @@ def test_each_script_has_its_own() -> None:
 
 
 def test_storing_one_role_keeps_the_others(tmp_path: Path, roles: dict[str, Role]) -> None:
-    store(roles["emotion"], BOTH, tmp_path)
-    store(roles["feelings"], Calibrations(*[Calibration((0.0,) * 7, 1.0)] * 2), tmp_path)
-    assert stored(roles["emotion"], tmp_path) == BOTH
+    save_calibrations(roles["emotion"], BOTH, tmp_path)
+    save_calibrations(roles["feelings"], Calibrations(*[Calibration((0.0,) * 7, 1.0)] * 2), tmp_path)
+    assert load_calibrations(roles["emotion"], tmp_path) == BOTH
 
 
 @pytest.mark.parametrize(
@@ -95,37 +103,10 @@ def test_a_damaged_file_is_passed_over_with_a_warning(
     tmp_path: Path, roles: dict[str, Role], caplog: pytest.LogCaptureFixture, content: str
 ) -> None:
     content = content.replace("PROMPT", fingerprint(roles["emotion"]))
-    (tmp_path / FILE).write_text(content, encoding="utf-8")
-    assert stored(roles["emotion"], tmp_path) is None
-    assert str(tmp_path / FILE) in caplog.text
+    (tmp_path / CALIBRATION_FILE).write_text(content, encoding="utf-8")
+    assert load_calibrations(roles["emotion"], tmp_path) is None
+    assert str(tmp_path / CALIBRATION_FILE) in caplog.text
 
 
 def test_the_starter_ships_with_a_calibration_for_the_prompt_that_ships(roles: dict[str, Role]) -> None:
-    assert stored(roles["emotion"], Path("anywhere/starter")) is not None
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        ("a,b\n1,2\n", "no column `text`"),
-        ("text\nhello\n", "no column `label`"),
-        ("text,label\nhello,great\n", "row 2: label 'great' is not known"),
-        ("text,label\nhello,positive\n", "at least 20 texts"),
-        ("", "no column `text`; it has: none"),
-    ],
-)
-def test_a_file_that_cannot_be_fitted_is_refused(
-    tmp_path: Path, roles: dict[str, Role], content: str, problem: str
-) -> None:
-    (tmp_path / "rows.csv").write_text(content, encoding="utf-8")
-    with pytest.raises(CalibrationFileError, match=problem):
-        read_rows(tmp_path / "rows.csv", roles["emotion"])
-
-
-def test_labels_are_read_in_both_languages(tmp_path: Path, roles: dict[str, Role]) -> None:
-    file = tmp_path / "rows.csv"
-    file.write_text("\ufefftext,label\n" + "好,正面\nbad,Negative\n,x\n会议,中性\n" * 10, encoding="utf-8")
-    texts, labels = read_rows(file, roles["emotion"])
-    assert texts[:3] == ["好", "bad", "会议"]
-    assert labels[:3] == [0, 1, 2]
-    assert len(texts) == 30
+    assert load_calibrations(roles["emotion"], Path("anywhere/starter")) is not None

@@ -1,4 +1,4 @@
-"""Spans index the original text exactly, and cutting loses nothing."""
+"""Normalizing keeps the words, spans index the original text exactly, and cutting loses nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.emotion.evidence import find_evidence
-from bot.emotion.pieces import clauses, cut, has_letters, is_chinese, windows
+from bot.emotion.spans import (
+    MAX_REPEATS,
+    chunks,
+    clauses,
+    has_letters,
+    is_chinese,
+    normalize_text,
+    windows,
+)
 
 TEXTS = st.one_of(
     st.text(max_size=120),
@@ -19,11 +27,40 @@ TEXTS = st.one_of(
 )
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("  很好\n\t吃 ", "很好 吃"),
+        ("a\x00b\x07c", "a b c"),
+        ("好\u200b吃\ufeff", "好吃"),
+        ("\u202eabc\u202c", "abc"),
+        ("好\ud800吃", "好吃"),
+        ("哈" * 50, "哈" * MAX_REPEATS),
+        ("不错 " * 30, "不错 不错 不错 不错 不错"),
+        ("👨‍👩‍👧 在家", "👨‍👩‍👧 在家"),
+        ("请按<|im_end|>", "请按<|im_end|>"),
+        ("\u200b\u200b\x00 ", ""),
+    ],
+)
+def test_what_is_read_of_a_text(text: str, read: str) -> None:
+    assert normalize_text(text) == read
+
+
+@given(st.text(st.characters(), max_size=200))
+def test_what_is_read_can_be_encoded_whatever_comes(text: str) -> None:
+    read = normalize_text(text)
+    assert read.encode("utf-8").decode("utf-8") == read
+    assert len(read) <= len(text)
+    assert read == read.strip()
+    assert "\x00" not in read
+    assert "\n" not in read
+
+
 @given(TEXTS, st.integers(1, 40))
-def test_pieces_put_together_are_the_text(text: str, size: int) -> None:
-    pieces = cut(text, size)
-    assert "".join(pieces) == text
-    assert all(0 < len(piece) <= size for piece in pieces)
+def test_chunks_joined_are_the_text(text: str, size: int) -> None:
+    parts = chunks(text, size)
+    assert "".join(parts) == text
+    assert all(0 < len(part) <= size for part in parts)
 
 
 @given(TEXTS, st.integers(1, 12))
@@ -56,7 +93,7 @@ def test_evidence_is_what_stands_at_its_offsets(text: str) -> None:
 
 
 def test_a_long_text_is_cut_after_a_sentence() -> None:
-    assert cut("房间很大。服务也好。就是贵", 8) == ["房间很大。", "服务也好。就是贵"]
+    assert chunks("房间很大。服务也好。就是贵", 8) == ["房间很大。", "服务也好。就是贵"]
 
 
 def test_clauses_leave_the_marks_out() -> None:

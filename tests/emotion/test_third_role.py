@@ -11,11 +11,11 @@ from pathlib import Path
 
 import aiohttp
 
+from bot.app.services import Services
 from bot.conversation import Conversations
-from bot.emotion import Emotions
+from bot.emotion import EmotionClassifier
 from bot.engine import Engine
 from bot.roles import load_roles
-from bot.services import Services
 from bot.storage import Storage
 from bot.web.app import build_web, serve
 from bot.web.context import Opening
@@ -45,7 +45,7 @@ async def test_the_api_serves_it(tmp_path: Path, engine: Engine, model_dir: Path
     storage = await Storage.open(settings.database_url)
     opening = Opening(settings, roles=roles)
     opening.services = Services(
-        settings, roles, engine, Emotions(engine, roles, model_dir),
+        settings, roles, engine, EmotionClassifier(engine, roles, model_dir),
         Conversations(engine, roles, storage, settings), storage,
     )  # fmt: skip
     runner, port = await serve(build_web(opening, lambda: {"model": True}), settings)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from engine_bench import write_small_model
+from small_model import write_small_model
 
+from bot.engine.factory import open_local
 from bot.engine.local import LocalEngine
 
 Open = Callable[..., LocalEngine]
@@ -27,7 +28,7 @@ async def open_small(small_dir: Path) -> AsyncIterator[Open]:
     opened: list[LocalEngine] = []
 
     def start(**options: Any) -> LocalEngine:
-        opened.append(LocalEngine(small_dir, precision="fp32", **options))
+        opened.append(open_local(small_dir, precision="fp32", **options))
         return opened[-1]
 
     yield start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine_bench import GREEDY, LEAD, ask, watch, write
+from small_model import GREEDY, LEAD, ask, watch, write
 
 from bot.engine import Message, Prompt
 from bot.engine.local import LocalEngine
@@ -38,7 +38,7 @@ async def test_the_eighth_turn_reads_its_own_tokens_and_no_more(open_small: Open
     assert kept == alone, "a cache changes the speed and nothing else"
     assert whole[-1] > 5 * read[-1]
     # A random model's text need not become the same tokens again, so its answers may be read once more.
-    own = len(engine.encoder.encode_text("第7个问题：你好吗？")) + GREEDY.max_tokens * 3 + 12
+    own = len(engine.tokenizer.encode_text("第7个问题：你好吗？")) + GREEDY.max_tokens * 3 + 12
     assert read[-1] <= own
 
 
@@ -47,16 +47,16 @@ async def test_forgetting_a_conversation_drops_its_cache(open_small: Open) -> No
     history: list[Message] = []
     answer = await write(engine, turn(history, "我叫小明。" * 20, "thread"))
     history.append(Message("assistant", answer))
-    assert "thread" in engine._store
+    assert "thread" in engine.prefixes
     await engine.forget("other")
-    assert "thread" in engine._store
+    assert "thread" in engine.prefixes
     await engine.forget("thread")
-    assert "thread" not in engine._store
+    assert "thread" not in engine.prefixes
     passes = watch(engine)
     await write(engine, turn(history, "我叫什么？", "thread"))
     assert sum(map(sum, passes)) > 60, "all of it is read again"
     await engine.forget()
-    assert "thread" not in engine._store
+    assert "thread" not in engine.prefixes
 
 
 async def test_what_is_forgotten_while_it_is_answered_is_not_kept(open_small: Open) -> None:
@@ -66,7 +66,7 @@ async def test_what_is_forgotten_while_it_is_answered_is_not_kept(open_small: Op
     await engine.forget("thread")
     async for _ in stream:
         pass
-    assert "thread" not in engine._store
+    assert "thread" not in engine.prefixes
 
 
 async def test_two_conversations_with_the_same_words_share_no_memory(open_small: Open) -> None:
@@ -74,7 +74,7 @@ async def test_two_conversations_with_the_same_words_share_no_memory(open_small:
     expected = await write(engine, ask("我叫小红，我叫什么？"))
     for session in ("a", "b", "a"):
         assert await write(engine, ask("我叫小红，我叫什么？", session=session)) == expected
-    a, b = (engine._store.take(session, [*range(9)], 0) for session in ("a", "b"))
+    a, b = (engine.prefixes.take(session, [*range(9)], 0) for session in ("a", "b"))
     assert a is None, "a cache is used only for the tokens that it holds"
     assert b is None
 
@@ -82,7 +82,7 @@ async def test_two_conversations_with_the_same_words_share_no_memory(open_small:
 async def test_no_budget_keeps_no_conversation_and_answers_the_same(open_small: Open) -> None:
     engine = open_small(cache_mb=0)
     kept, _ = await talk(engine, 3, "thread")
-    assert "thread" not in engine._store
+    assert "thread" not in engine.prefixes
     assert kept == (await talk(open_small(), 3, "thread"))[0]
 
 
@@ -90,7 +90,7 @@ async def test_the_prefix_of_a_role_holds_nothing_that_anybody_said(open_small: 
     engine = open_small()
     for text in ("same secret", "same secret", "same secrets"):
         await write(engine, ask(text))
-    shared = engine.encoder.encode_shared(ask("same secret"))
-    assert engine._store.prefix(shared) is not None
-    assert "secret" not in engine.encoder.decode(shared)
-    assert engine._store.nbytes == engine._store.prefix(shared).nbytes  # type: ignore[union-attr]  # it is there
+    shared = engine.tokenizer.encode_shared(ask("same secret"))
+    assert engine.prefixes.prefix(shared) is not None
+    assert "secret" not in engine.tokenizer.decode(shared)
+    assert engine.prefixes.nbytes == engine.prefixes.prefix(shared).nbytes  # type: ignore[union-attr]  # it is there

@@ -35,7 +35,7 @@ async def lateness(engine: Engine, roles: dict[str, Role]) -> float:
     looking = asyncio.ensure_future(look())
     await asyncio.gather(
         *(answer(text) for text in ("写一首关于春天的诗", "What is a list?", "介绍一下北京", "好" * 600)),
-        engine.score(roles["emotion"].prompt("很好，真的很好！" * 100), ["正面", "负面"], relative=True),
+        engine.score(roles["emotion"].prompt("很好，真的很好！" * 100), ["正面", "负面"], exact=False),
     )
     looking.cancel()
     assert len(late) > 50
@@ -57,7 +57,7 @@ async def test_the_same_seed_gives_the_same_answer(engine: Engine, roles: dict[s
 async def test_clear_feelings_are_told_apart(engine: Engine, roles: dict[str, Role]) -> None:
     good, bad = await asyncio.gather(
         *(
-            engine.score(roles["emotion"].prompt(text), ["正面", "负面"], relative=True)
+            engine.score(roles["emotion"].prompt(text), ["正面", "负面"], exact=False)
             for text in ("今天的实验终于成功了，太棒了！", "快递又丢了，客服还挂我电话")
         )
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from models_bench import TEXT, Predictions, predict
+from random_model import TEXT, Predictions, predict
 
-from bot.engine.decoders import open_decoder
-from bot.engine.encoding import Encoder
+from bot.engine.factory import open_decoder
+from bot.engine.text.chat_template import ChatTokenizer
 
 SHORT = 200  # tokens that are also read one by one
 
@@ -16,7 +16,7 @@ SHORT = 200  # tokens that are also read one by one
 @pytest.fixture(scope="module")
 def ids(model_dir: Path) -> list[int]:
     """The text's tokens."""
-    return Encoder(model_dir).encode_text(TEXT.read_text(encoding="utf-8"))
+    return ChatTokenizer(model_dir).encode_text(TEXT.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

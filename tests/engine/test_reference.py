@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_bench import GREEDY, ask, write
+from small_model import GREEDY, ask, write
 
 from bot.engine import EngineError, PromptTooLong, Sampling
 from bot.engine.reference import ReferenceEngine
@@ -16,13 +16,13 @@ from bot.engine.reference import ReferenceEngine
 async def test_it_scores_and_streams_as_transformers_generates(small_dir: Path) -> None:
     engine = ReferenceEngine(small_dir, context_tokens=128)
     prompt = ask("hello")
-    ids = torch.tensor([engine.encoder.encode(prompt)])
+    ids = torch.tensor([engine.tokenizer.encode(prompt)])
     plain = engine.model.generate(
         ids, attention_mask=torch.ones_like(ids), do_sample=False, repetition_penalty=1.0, max_new_tokens=12
     )
-    said = engine.encoder.decode(plain[0, ids.shape[1] :].tolist())
+    said = engine.tokenizer.decode(plain[0, ids.shape[1] :].tolist())
     assert (await write(engine, prompt)).rstrip("\ufffd") == said.rstrip("\ufffd")
-    token = engine.encoder.encode_text("正面")
+    token = engine.tokenizer.encode_text("正面")
     expected = engine.logits(ids[0].tolist())[-1].log_softmax(0)[token[0]]
     assert await engine.score(prompt, ["正面"]) == pytest.approx([float(expected)], abs=1e-4)
     seeded = Sampling(temperature=1.0, seed=5, max_tokens=8)

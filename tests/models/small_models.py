@@ -9,8 +9,8 @@ import torch
 from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quantize
 from tokenizers import pre_tokenizers
 
-from bot.models.converting import _INNER, _OUTER
-from bot.models.vocabulary import Vocabulary, write_tokenizer
+from bot.engine.weights.gguf import _INNER, _OUTER
+from bot.engine.weights.gguf_tokenizer import Vocabulary, write_tokenizer
 
 MERGES = ("h e", "Ġ he", "l l", "he ll", "hell o")
 CONTROLS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

@@ -23,11 +23,13 @@ socket.getaddrinfo = socket.create_connection = refuse
 socket.socket.connect = socket.socket.connect_ex = socket.socket.sendto = refuse
 
 from bot.engine import Message, Prompt, Sampling
-from bot.loading import load_engine
+from bot.engine.factory import open_engine
+from bot.models import find_checked_model
 from config.settings import Settings
 
 async def main():
-    engine, _ = load_engine(Settings(model_dir=Path(sys.argv[1])))
+    settings = Settings(model_dir=Path(sys.argv[1]))
+    engine = open_engine(settings, find_checked_model(settings))
     prompt = Prompt((Message("user", "今天的实验终于成功了，太棒了！这句话的情感是正面还是负面？"),))
     scores = await engine.score(prompt, ["正面", "负面"])
     text = "".join([piece async for piece in engine.stream(prompt, Sampling(max_tokens=8))])

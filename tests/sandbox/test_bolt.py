@@ -44,10 +44,10 @@ async def test_a_command_answers_and_its_button_shares(sandbox: Sandbox, app: As
         await respond(delete_original=True)
 
     await sandbox.command("Ada", "random", "/emotion", "a < b")
-    (whisper,) = await sandbox.wait_for(lambda: sandbox.ephemerals("Ada", "random"))
-    assert whisper["text"] == "heard a &lt; b"
+    (answer,) = await sandbox.wait_for(lambda: sandbox.ephemerals("Ada", "random"))
+    assert answer["text"] == "heard a &lt; b"
     assert sandbox.ephemerals("Bo", "random") == []
-    await sandbox.press("Ada", "random", whisper["ts"], "share")
+    await sandbox.press("Ada", "random", answer["ts"], "share")
     await sandbox.wait_for(lambda: not sandbox.ephemerals("Ada", "random"))
     assert [m["text"] for m in sandbox.messages("random")] == ["shared"]
     (body,) = bodies

@@ -8,7 +8,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.sandbox import App, Sandbox, SlackError
-from bot.sandbox.writing import as_stored
+from bot.sandbox.rich_text import as_stored
 
 
 async def test_a_mention_is_heard_twice(sandbox: Sandbox, listener: Any) -> None:

@@ -51,7 +51,7 @@ async def test_an_older_database_is_brought_up_to_date(tmp_path: Path) -> None:
     older.commit()
     older.close()
     storage = await Storage.open(url(path))
-    await storage.mark("a", 1.0)
+    await storage.set_checkpoint("a", 1.0)
     assert [turn.text for turn in await storage.turns("thread")] == ["kept"]
     await storage.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.backup import back_up
+from bot.cli.backup import back_up
 from bot.storage import Feedback, Request, Storage, StorageError, Turn, UserSettings
 
 SECRET = "the-heron-flies-at-midnight"
@@ -30,7 +30,7 @@ async def filled(directory: Path, at: float = 1000 * DAY) -> Storage:
     await storage.accept(Request("key", "thread", "chat", {"text": SECRET}, "T:ADA", received_at=at))
     await storage.advance("key", "answered")
     await storage.save_settings("T:ADA", UserSettings(language="zh"))
-    await storage.mark("channel:T:C", at)
+    await storage.set_checkpoint("channel:T:C", at)
     return storage
 
 
@@ -72,7 +72,7 @@ async def test_retention_deletes_what_is_older_and_nothing_else(tmp_path: Path) 
     assert [turn.text for turn in await storage.turns("other")] == ["newer"]
     assert await storage.feedback() == []
     assert await storage.request("key") is None
-    assert await storage.marks("channel:") == {}
+    assert await storage.checkpoints("channel:") == {}
     await storage.close()
 
 

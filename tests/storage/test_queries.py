@@ -102,14 +102,14 @@ async def test_feedback_and_settings_replace_their_former_selves(storage: Storag
     assert await storage.settings("T:ADA") == UserSettings("zh", None, True)
 
 
-async def test_marks_outlive_the_process(storage: Storage) -> None:
-    assert await storage.marked("heard:T") is None
-    await storage.mark("heard:T", 1.5)
-    await storage.mark("heard:T", 2.5)
-    await storage.mark("channel:T:C1", 1.0)
-    await storage.mark("channel:T:C2", 2.0)
-    assert await storage.marked("heard:T") == 2.5
-    assert list((await storage.marks("channel:T:")).items()) == [("C2", 2.0), ("C1", 1.0)]
+async def test_checkpoints_outlive_the_process(storage: Storage) -> None:
+    assert await storage.checkpoint("heard:T") is None
+    await storage.set_checkpoint("heard:T", 1.5)
+    await storage.set_checkpoint("heard:T", 2.5)
+    await storage.set_checkpoint("channel:T:C1", 1.0)
+    await storage.set_checkpoint("channel:T:C2", 2.0)
+    assert await storage.checkpoint("heard:T") == 2.5
+    assert list((await storage.checkpoints("channel:T:")).items()) == [("C2", 2.0), ("C1", 1.0)]
 
 
 async def test_forgetting_deleting_and_expiring(storage: Storage) -> None:

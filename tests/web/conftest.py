@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from web_bench import Site, Spoken, open_site
+from running_site import ScriptedEngine, Site, open_site
 
 from bot.roles import Role
 
@@ -14,5 +14,5 @@ from bot.roles import Role
 @pytest.fixture
 async def site(tmp_path: Path, roles: dict[str, Role]) -> AsyncIterator[Site]:
     """The page and API over an engine that says what the test wants."""
-    async with open_site(tmp_path, Spoken(), roles) as opened:
+    async with open_site(tmp_path, ScriptedEngine(), roles) as opened:
         yield opened

@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from web_bench import Site, Spoken, open_site, wait_for
+from running_site import ScriptedEngine, Site, open_site, wait_for
 
 from bot.roles import Role
 from bot.web import guard
-from bot.web.reading import MAX_BODY
+from bot.web.json_body import MAX_BODY
 from config.settings import Settings, SettingsError, check_exposure
 
 TOKEN = "a-token-that-is-long-enough"
@@ -45,7 +45,7 @@ async def test_an_address_of_the_network_is_no_name_of_a_local_bot(site: Site) -
 
 async def test_names_in_allowed_hosts_are_served(tmp_path: Path, roles: dict[str, Role]) -> None:
     async with (
-        open_site(tmp_path, Spoken(), roles, allowed_hosts=("Bot.example",)) as site,
+        open_site(tmp_path, ScriptedEngine(), roles, allowed_hosts=("Bot.example",)) as site,
         site.http.get(site.url + "/healthz", headers={"Host": "bot.example:443"}) as answer,
     ):
         assert answer.status == 200
@@ -71,7 +71,7 @@ async def test_the_bots_own_page_is_let_in(site: Site) -> None:
 
 
 async def test_the_token_is_demanded_where_one_is_set(tmp_path: Path, roles: dict[str, Role]) -> None:
-    async with open_site(tmp_path, Spoken(), roles, api_token=TOKEN) as site:
+    async with open_site(tmp_path, ScriptedEngine(), roles, api_token=TOKEN) as site:
         for path in ("/api/infer", "/v1/chat/completions"):
             for given in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
                 status, found, answer = await site.post(path, ASK, **given)
@@ -96,7 +96,7 @@ async def test_the_token_is_compared_in_constant_time(
         return compare(left, right)
 
     monkeypatch.setattr(guard.hmac, "compare_digest", noted)
-    async with open_site(tmp_path, Spoken(), roles, api_token=TOKEN) as site:
+    async with open_site(tmp_path, ScriptedEngine(), roles, api_token=TOKEN) as site:
         for given, status in ((TOKEN, 200), (TOKEN[:-1], 401), ("ö" * 9, 401)):
             found, _, _ = await site.post("/api/infer", ASK, Authorization=f"Bearer {given}")
             assert found == status
@@ -129,7 +129,7 @@ async def test_a_large_body_is_not_read(site: Site) -> None:
 
 
 async def test_a_body_that_never_comes_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.web.reading.READ_SECONDS", 0.1)
+    monkeypatch.setattr("bot.web.json_body.READ_SECONDS", 0.1)
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(site.url).port)
     writer.write(b"POST /api/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
     answer = await reader.read(2000)
@@ -139,7 +139,7 @@ async def test_a_body_that_never_comes_is_given_up(site: Site, monkeypatch: pyte
 
 
 async def test_more_requests_than_allowed_wait_a_moment(tmp_path: Path, roles: dict[str, Role]) -> None:
-    async with open_site(tmp_path, Spoken(), roles, rate_limit=3) as site:
+    async with open_site(tmp_path, ScriptedEngine(), roles, rate_limit=3) as site:
         found = [await site.post("/api/infer", ASK) for _ in range(5)]
         assert [status for status, _, _ in found] == [200, 200, 200, 429, 429]
         assert 1 <= int(found[-1][2].headers["Retry-After"]) <= 20
@@ -151,7 +151,7 @@ async def test_more_requests_than_allowed_wait_a_moment(tmp_path: Path, roles: d
 async def test_no_more_requests_run_at_once_than_the_queue_holds(
     tmp_path: Path, roles: dict[str, Role]
 ) -> None:
-    engine = Spoken(gate=asyncio.Event())
+    engine = ScriptedEngine(gate=asyncio.Event())
     async with open_site(tmp_path, engine, roles, max_queue=2) as site:
         slow = [asyncio.ensure_future(site.infer("a b", mode="chat")) for _ in range(2)]
         await wait_for(lambda: len(engine.prompts) == 2)

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from web_bench import Site
+from running_site import Site
 
-from bot import metrics
+from bot.app import metrics
 from bot.engine import EngineBusy
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web_bench import Site, Spoken, open_site, wait_for
+from running_site import ScriptedEngine, Site, open_site, wait_for
 
-from bot.emotion import Emotions
+from bot.emotion import EmotionClassifier
 from bot.engine import Engine, EngineBusy, EngineError, PromptTooLong
 from bot.roles import Role, load_role
 
@@ -56,13 +56,13 @@ async def test_a_thread_goes_on_and_others_know_nothing_of_it(site: Site) -> Non
 
 async def test_evidence_comes_only_when_it_is_asked_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    explain = Emotions.explain
+    explain = EmotionClassifier.explain
 
-    async def noted(self: Emotions, text: str, *rest: Any, **how: Any) -> Any:
+    async def noted(self: EmotionClassifier, text: str, *rest: Any, **how: Any) -> Any:
         asked.append(text)
         return await explain(self, text, *rest, **how)
 
-    monkeypatch.setattr(Emotions, "explain", noted)
+    monkeypatch.setattr(EmotionClassifier, "explain", noted)
     _, found = await site.infer("太棒了", mode="emotion")
     assert (found["emotion"]["evidence"], found["emotion"]["explanation"], asked) == (None, None, [])
     _, found = await site.infer("太棒了", mode="emotion", explain=True)
@@ -159,7 +159,7 @@ async def test_what_fails_inside_is_told_by_status_and_code(
         assert "Traceback" not in await answer.text()
 
 
-async def test_without_a_database_emotions_are_judged_and_chat_says_so(site: Site) -> None:
+async def test_without_a_database_emotions_are_classified_and_chat_says_so(site: Site) -> None:
     assert site.opening.services is not None
     storage = site.opening.services.storage
     async with storage._engine.begin() as connection:  # another program has changed the file
@@ -171,7 +171,7 @@ async def test_without_a_database_emotions_are_judged_and_chat_says_so(site: Sit
 
 
 async def test_while_the_model_loads_the_answer_is_503(tmp_path: Path, roles: dict[str, Role]) -> None:
-    async with open_site(tmp_path, Spoken(), roles, loaded=False) as site:
+    async with open_site(tmp_path, ScriptedEngine(), roles, loaded=False) as site:
         status, found, answer = await site.post("/api/infer", {"text": "hi"})
         assert (status, found["error"]["code"], answer.headers["Retry-After"]) == (503, "loading", "3")
 
@@ -207,7 +207,7 @@ async def test_a_client_that_goes_away_frees_the_engine(site: Site) -> None:
 async def test_a_third_role_is_one_file(tmp_path: Path, roles: dict[str, Role]) -> None:
     file = tmp_path / "pirate.toml"
     file.write_text('system = "You are a pirate."\n[sampling]\nmax_tokens = 8\n', encoding="utf-8")
-    async with open_site(tmp_path, Spoken(), {**roles, "pirate": load_role(file)}) as site:
+    async with open_site(tmp_path, ScriptedEngine(), {**roles, "pirate": load_role(file)}) as site:
         status, found = await site.infer("hello", mode="pirate")
         assert (status, found["chat_response"]) == (200, "You said hello")
         assert site.engine.prompts[-1].messages[0].content == "You are a pirate."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
-from web_bench import Site, Spoken, open_site, wait_for
+from running_site import ScriptedEngine, Site, open_site, wait_for
 
-from bot.emotion import Emotions, Evidence, Explanation
+from bot.emotion import EmotionClassifier, Evidence, Explanation
 from bot.engine import EngineBusy
 from bot.roles import Label, Role
-from bot.web.page import DIRECTORY
-from bot.web.words import WORDS, language_of, words
+from bot.web.page import page_strings
 from config.settings import ROOT
+from config.strings import STRINGS_DIRECTORY, Strings, language_of_header
 
 TOKEN = "a-token-that-is-long-enough"
 browser_test = pytest.mark.browser
@@ -46,25 +47,25 @@ async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
 async def test_the_emotion_box_shows_line_confidence_and_on_demand_the_evidence(
     page: Page, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def explain(self: Emotions, text: str, emotion: object, **_: object) -> Explanation:
+    async def explain(self: EmotionClassifier, text: str, emotion: object, **_: object) -> Explanation:
         at = text.index("太棒了")
-        return Explanation((Evidence("太棒了", at, at + 3, 0.4),), "判断为“正面”，因句中“太棒了”。")
+        return Explanation((Evidence("太棒了", at, at + 3, 0.4),), Label("正面", "😄", ("好",)), chinese=True)
 
-    monkeypatch.setattr(Emotions, "explain", explain)
+    monkeypatch.setattr(EmotionClassifier, "explain", explain)
     await page.fill("#emotion-text", "👍🏽 今天<b>真的</b>太棒了！")
     await page.get_by_role("button", name="Judge").click()
     result = page.locator(".result")
     await expect(result.locator(".line")).to_have_text("😄 LLM 情感判断：正面")
-    await expect(result.locator(".sure")).to_contain_text(re.compile(r"Confidence \d+%"))
+    await expect(result.locator(".confidence")).to_contain_text(re.compile(r"Confidence \d+%"))
     await expect(result.locator(".quote")).to_have_text("👍🏽 今天<b>真的</b>太棒了！")
     await result.get_by_role("button", name="Why?").click()
     await expect(result.locator("mark")).to_have_text("太棒了")
-    await expect(result.locator(".because")).to_have_text("判断为“正面”，因句中“太棒了”。")
+    await expect(result.locator(".because")).to_have_text("判断为“正面”，因句中“太棒了”（0.40）。")
     await expect(page.locator("#emotion-text")).to_have_value("")
 
 
 @browser_test
-async def test_enter_judges_and_the_newest_judgement_is_on_top(page: Page) -> None:
+async def test_enter_classifies_and_the_newest_result_is_on_top(page: Page) -> None:
     await page.focus("#emotion-text")
     await page.keyboard.type("lovely")
     await page.keyboard.press("Shift+Enter")
@@ -126,18 +127,19 @@ async def test_markdown_is_rendered_and_nothing_in_it_runs(page: Page, site: Sit
 
 @browser_test
 async def test_failures_are_told_kindly_and_the_next_try_works(page: Page, site: Site) -> None:
+    english = Strings("en")
     site.engine.problem = EngineBusy(1)
     await page.fill("#emotion-text", "good")
     await page.keyboard.press("Enter")
-    await expect(page.locator(".result .wrong")).to_have_text(WORDS["failed_busy"][0])
+    await expect(page.locator(".result .wrong")).to_have_text(english("page_failed_busy"))
     await page.fill("#chat-text", "hi")
     await page.keyboard.press("Enter")
-    await expect(page.locator(".said.bot .wrong")).to_have_text(WORDS["failed_busy"][0])
+    await expect(page.locator(".said.bot .wrong")).to_have_text(english("page_failed_busy"))
     site.engine.problem = None
     site.engine.broken_after = 2
     await page.fill("#chat-text", "a b c d")
     await page.keyboard.press("Enter")
-    await expect(page.locator(".said.bot .wrong").nth(1)).to_have_text(WORDS["failed_engine_failed"][0])
+    await expect(page.locator(".said.bot .wrong").nth(1)).to_have_text(english("page_failed_engine_failed"))
     site.engine.broken_after = None
     await page.fill("#chat-text", "hi")
     await page.keyboard.press("Enter")
@@ -161,24 +163,24 @@ async def test_a_finer_feeling_is_shown_under_the_line_where_the_role_exists(
     labels = (Label("喜悦", "😊", ("喜悦",)), Label("悲伤", "😢", ("悲伤",)))
     known = {name: role for name, role in roles.items() if name != "feelings"}
     finer = {"feelings": Role("feelings", "Feelings", "Which feeling?", labels=labels)} if there else {}
-    async with open_site(tmp_path, Spoken(), known | finer) as site:
+    async with open_site(tmp_path, ScriptedEngine(), known | finer) as site:
         page = await browser.new_page(locale="en-US")
         await page.goto(site.url)
         await page.fill("#emotion-text", "good")
         await page.keyboard.press("Enter")
         await expect(page.locator(".result .line")).to_have_text("😄 LLM 情感判断：正面")
-        button = page.get_by_role("button", name=WORDS["finer"][0])
+        button = page.get_by_role("button", name=Strings("en")("page_feelings"))
         await expect(button).to_have_count(int(there))
         if there:
             await button.click()
-            await expect(page.locator(".result .finer")).to_contain_text("😊 LLM 情感判断：喜悦")
+            await expect(page.locator(".result .feeling")).to_contain_text("😊 LLM 情感判断：喜悦")
             await expect(button).to_have_count(0)
         await page.close()
 
 
 @browser_test
 async def test_the_token_is_asked_for_once(browser: Browser, tmp_path: Path, roles: dict[str, Role]) -> None:
-    async with open_site(tmp_path, Spoken(), roles, api_token=TOKEN) as site:
+    async with open_site(tmp_path, ScriptedEngine(), roles, api_token=TOKEN) as site:
         page = await browser.new_page(locale="en-US")
         await page.goto(site.url)
         await page.fill("#emotion-text", "good")
@@ -203,18 +205,18 @@ async def test_the_token_is_asked_for_once(browser: Browser, tmp_path: Path, rol
 async def test_it_fits_phones_and_speaks_the_browsers_language(
     browser: Browser, site: Site, locale: str, width: int, scheme: Any
 ) -> None:
-    said = words(language_of(locale))
+    strings = page_strings(Strings(language_of_header(locale)))
     context = await browser.new_context(
         locale=locale, viewport={"width": width, "height": 820}, color_scheme=scheme
     )
     page = await context.new_page()
     await page.goto(site.url)
-    await expect(page.locator("html")).to_have_attribute("lang", said["lang"])
-    await expect(page.locator("#state")).to_have_text(said["ready"])
-    await page.get_by_role("button", name=said["example_1"]).click()
+    await expect(page.locator("html")).to_have_attribute("lang", strings["language_tag"])
+    await expect(page.locator("#state")).to_have_text(strings["page_ready"])
+    await page.get_by_role("button", name=strings["page_emotion_example_1"]).click()
     await expect(page.locator(".result")).to_have_count(1)
-    await page.get_by_role("button", name=said["ask_1"]).click()
-    await expect(page.locator(".said.bot")).to_contain_text(said["ask_1"])
+    await page.get_by_role("button", name=strings["page_chat_example_1"]).click()
+    await expect(page.locator(".said.bot")).to_contain_text(strings["page_chat_example_1"])
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     shots = ROOT / "artifacts"
     shots.mkdir(exist_ok=True)
@@ -222,28 +224,18 @@ async def test_it_fits_phones_and_speaks_the_browsers_language(
     await context.close()
 
 
-def test_every_word_of_the_page_is_translated_and_used() -> None:
-    source = "\n".join(file.read_text(encoding="utf-8") for file in DIRECTORY.iterdir())
-    for name, texts in WORDS.items():
-        assert all(text.strip() for text in texts), name
-        marks = [set(re.findall(r"\{\w+\}", text)) for text in texts]
-        assert marks[0] == marks[1], name
-        used = name.startswith(("part_", "failed_")) or re.search(rf'words\.{name}\b|say\("{name}"', source)
-        assert used, name
-    for name in re.findall(r'say\("(\w+)"', source):
-        assert name in WORDS
-
-
-@pytest.mark.parametrize(
-    ("header", "language"),
-    [
-        ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),
-        ("fr,en;q=0.5,zh;q=0.6", "zh"),
-        ("en-GB", "en"),
-        ("de", "en"),
-        ("", "en"),
-        ("zh;q=x, ;;,", "en"),
-    ],
-)
-def test_the_language_is_the_one_the_browser_likes_best(header: str, language: str) -> None:
-    assert language_of(header) == language
+async def test_a_new_language_is_one_file_and_what_it_lacks_is_in_english(
+    tmp_path: Path, roles: dict[str, Role]
+) -> None:
+    copied = tmp_path / "strings"
+    shutil.copytree(STRINGS_DIRECTORY, copied)
+    (copied / "fr.toml").write_text('page_title = "Le robot"\npage_ready = "Prêt"\n', encoding="utf-8")
+    async with open_site(tmp_path, ScriptedEngine(), roles, strings=copied) as site:
+        headers = {"Accept-Language": "fr-CA,fr;q=0.9,en;q=0.5"}
+        async with site.http.get(site.url, headers=headers) as answer:
+            shown = await answer.text()
+            assert answer.headers["Content-Language"] == "fr"
+        assert '<html lang="fr">' in shown
+        assert "<h1>Le robot</h1>" in shown
+        assert "Prêt" in shown
+        assert f'<h2 id="chat-title">{Strings("en")("page_chat_title")}</h2>' in shown

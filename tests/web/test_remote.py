@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from remote_bench import Server, serving
-from web_bench import Spoken, open_site
+from openai_server import Server, serving
+from running_site import ScriptedEngine, open_site
 
 from bot.engine import EngineBusy, EngineError, Message, Prompt, PromptTooLong, Sampling
+from bot.engine.label_match import told_label
 from bot.engine.remote import UNSURE, RemoteEngine
-from bot.engine.remote_labels import told_label
 from bot.roles import Role
 
 PROMPT = Prompt((Message("system", "judge"), Message("user", "so good")))
@@ -175,7 +175,7 @@ def test_tokens_are_guessed_on_the_safe_side() -> None:
 async def test_one_bot_can_be_the_model_of_another(tmp_path: Path, roles: dict[str, Role]) -> None:
     (tmp_path / "near").mkdir()
     (tmp_path / "far").mkdir()
-    async with open_site(tmp_path / "far", Spoken(answers=["正面"] * 50), roles) as far:
+    async with open_site(tmp_path / "far", ScriptedEngine(answers=["正面"] * 50), roles) as far:
         engine = await asyncio.to_thread(RemoteEngine, far.url)
         async with open_site(tmp_path / "near", engine, roles) as near:
             status, found = await near.infer("great", mode="emotion")

@@ -1,41 +1,54 @@
-"""The decoder's passes as machine code, made by numba: for int8 and int4 on x86-64 with AVX2.
+"""The decoder's forward pass as machine code, made by numba: for int8 and int4 on x86-64 with AVX2.
 
-    vectors   what Python cannot say: addresses, vectors, atomics
-    tiles     products with 8-bit weights
-    nibbles   products with 4-bit weights
-    heads     what attention does with vectors
-    columns   what the kernels are handed
-    kernels   one step of a layer each: rounding, normalising, turning, attending
-    products  projections
-    layers    the steps in their order, as every thread of a team takes them
-    team      the threads
-    keeping   machine code kept beside this package, so that only `prepare` compiles
-    opening   from weights to a decoder
-    decoder   the same methods as `bot.engine.torch_decoder.TorchDecoder`
+    vectors        what Python cannot say: addresses, vectors, atomics
+    int8_products  products with 8-bit (and widened 16-bit) weights
+    int4_products  products with 4-bit weights
+    int4_packing   4-bit weights as the kernels read them
+    attention      what attention does with vectors
+    job_layout     what the kernels are handed
+    row_kernels    one step of a layer each: quantize, norm, rotate, attend
+    projections    y = x W^T + b
+    forward_pass   the steps in their order, as every thread of the pool takes them
+    compiler       from sources to machine code
+    object_cache   machine code kept beside this package, so that only `prepare` compiles
+    thread_pool    the threads
+    decoder        the same methods as `bot.engine.model.torch_decoder.TorchDecoder`
 
-Only `suits` is here, so that numba is read where it is used and not before.
+Only `suits` is here, so that numba is imported where it is used and not before.
 """
 
 from __future__ import annotations
 
 import importlib.util
 
-from bot.engine.processor import has_avx2, has_dot_product
-from bot.engine.shape import Shape
+from bot.engine.config.model_config import ModelConfig
+from bot.engine.config.precision import INT4_GROUP
+from bot.engine.config.processor import has_avx2, has_vnni
 
 PRECISIONS = ("int8", "int4")
-GROUP = 32  # inputs that share a scale in int4; all sizes of inputs must be multiples of two
 _OUTPUTS = 4  # outputs multiplied at once
 
 
+def can_run() -> bool:
+    """Whether this processor can run these kernels."""
+    return has_avx2() and importlib.util.find_spec("numba") is not None
+
+
 def runs_here() -> bool:
-    """Whether this processor runs these kernels, and none that torch has are faster (VNNI)."""
-    return has_avx2() and not has_dot_product() and importlib.util.find_spec("numba") is not None
+    """Whether these kernels are the fastest on this processor: where it has VNNI, torch's are."""
+    return can_run() and not has_vnni()
 
 
-def suits(shape: Shape, precision: str) -> bool:
-    """Whether a model's passes are compiled here; the others run on torch's kernels."""
-    inputs = (shape.hidden, shape.mlp, shape.heads * shape.head_dim)
-    fits = all(size % (2 * GROUP) == 0 for size in inputs) and shape.vocabulary % _OUTPUTS == 0
-    even = shape.head_dim % 8 == 0 and shape.kv_heads * shape.head_dim % _OUTPUTS == 0
-    return precision in PRECISIONS and fits and even and runs_here()
+def fits(config: ModelConfig, precision: str) -> bool:
+    """Whether the kernels take a model's sizes."""
+    inputs = (config.hidden_size, config.intermediate_size, config.num_heads * config.head_dim)
+    whole_groups = all(size % (2 * INT4_GROUP) == 0 for size in inputs)
+    whole_outputs = (
+        config.vocab_size % _OUTPUTS == 0 and config.num_kv_heads * config.head_dim % _OUTPUTS == 0
+    )
+    return precision in PRECISIONS and whole_groups and whole_outputs and config.head_dim % 8 == 0
+
+
+def suits(config: ModelConfig, precision: str) -> bool:
+    """Whether a model runs on these kernels here; the others run on torch's."""
+    return fits(config, precision) and runs_here()

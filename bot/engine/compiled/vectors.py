@@ -14,15 +14,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bot.engine.compiled.columns import BLOCK
+from bot.engine.compiled.job_layout import BLOCK
 
 I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 Builder = Any  # llvmlite and numba are not typed
 Value = Any
-ACTIVATION = 16383  # the largest activation in steps: 14 bits and a sign
-COARSE = 111  # the same where 8 bits are enough; a few sums that saturate cost less than a step more
-NIBBLE = 4096  # how many times as large a 4-bit weight is multiplied
-WEIGHT = 4095  # the largest widened 4-bit weight in steps: 12 bits and a sign
+MAX_ACTIVATION_16 = 16383  # of a quantized activation: 14 bits and a sign
+MAX_ACTIVATION_8 = 111  # where 8 bits are enough; a finer scale is worth the few sums that saturate
+INT4_SHIFT = 4096  # how many times as large a 4-bit weight is multiplied
+MAX_WIDENED_WEIGHT = 4095  # of a 4-bit weight widened to 16: 12 bits and a sign
 
 
 def vector_of(of: Any, size: int) -> Any:

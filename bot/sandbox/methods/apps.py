@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bot.sandbox import posting
+from bot.sandbox import messages
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
-from bot.sandbox.interactive import TEAM_DOMAIN
 from bot.sandbox.methods.registry import method
-from bot.sandbox.workspace import APP_ID, BOT_ID, BOT_USER_ID, TEAM_ID, Json
+from bot.sandbox.workspace import APP_ID, BOT_ID, BOT_USER_ID, TEAM_DOMAIN, TEAM_ID, Json
 
 
 @method("auth.test")
@@ -37,7 +36,7 @@ def bots_info(context: Context, arguments: Arguments) -> Json:
     """The app's bot."""
     if arguments.text("bot", BOT_ID) != BOT_ID:
         raise SlackError("bot_not_found")
-    return {"bot": {**posting.bot_profile(context), "user_id": BOT_USER_ID}}
+    return {"bot": {**messages.bot_profile(context), "user_id": BOT_USER_ID}}
 
 
 @method("team.info", ("team:read",), optional="team domain include_slackbot_availability")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bot.sandbox import posting
+from bot.sandbox import messages
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
-from bot.sandbox.methods.registry import method, need
+from bot.sandbox.methods.registry import method, require_scope
 from bot.sandbox.workspace import BOT_USER_ID, Channel, Json, Pane
 
 MAX_PROMPTS = 4
@@ -34,13 +34,13 @@ def set_status(context: Context, arguments: Arguments) -> Json:
         raise SlackError("invalid_arguments", "missing required field: status")
     channel, ts = _thread(context, arguments)
     if any(name in arguments for name in ("icon_emoji", "icon_url", "username")):
-        need(context, "chat:write.customize")
+        require_scope(context, "chat:write.customize")
     loading = arguments.json("loading_messages") or []
     if not isinstance(loading, list) or len(loading) > 10:
         raise SlackError(
             "invalid_arguments", "no more than 10 items allowed [json-pointer:/loading_messages]"
         )
-    posting.set_status(context, channel.id, ts, arguments.text("status"))
+    messages.set_status(context, channel.id, ts, arguments.text("status"))
     return {}
 
 

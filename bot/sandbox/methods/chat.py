@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 
-from bot.sandbox import limits, posting
+from bot.sandbox import limits, messages
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
 from bot.sandbox.interactive import number_blocks
-from bot.sandbox.methods.registry import method, need
+from bot.sandbox.methods.registry import method, require_scope
 from bot.sandbox.workspace import BOT_ID, BOT_USER_ID, Channel, Json
 
 AUTO = "auto-"  # block_ids of blocks that Slack made from text itself
-_LOOKS = "icon_emoji icon_url username"
+_CUSTOM = "icon_emoji icon_url username"
 
 
 def writable(context: Context, arguments: Arguments) -> Channel:
@@ -73,11 +73,11 @@ def content(context: Context, arguments: Arguments) -> Json:
     return {"text": text, **fields}
 
 
-def looks(context: Context, arguments: Arguments) -> Json:
+def customization(context: Context, arguments: Arguments) -> Json:
     """A name or picture other than the app's own, which has a scope of its own."""
-    given = {name: arguments.text(name) for name in _LOOKS.split() if name in arguments}
+    given = {name: arguments.text(name) for name in _CUSTOM.split() if name in arguments}
     if given:
-        need(context, "chat:write.customize")
+        require_scope(context, "chat:write.customize")
     icons = {k.removeprefix("icon_"): v for k, v in given.items() if k != "username"}
     found: Json = {"icons": icons} if icons else {}
     if "username" in given:
@@ -105,10 +105,10 @@ def post_message(context: Context, arguments: Arguments) -> Json:
             "warning": "message_truncated",
             "response_metadata": {"warnings": ["message_truncated"], "messages": [note]},
         }
-    message = posting.bot_message(context, text, **fields, **looks(context, arguments))
+    message = messages.bot_message(context, text, **fields, **customization(context, arguments))
     if arguments.flag("reply_broadcast"):
         message["subtype"] = "thread_broadcast"
-    posting.post(context, channel, message, thread_of(arguments))
+    messages.post(context, channel, message, thread_of(arguments))
     return {"channel": channel.id, "ts": message["ts"], "message": message, **warning}
 
 
@@ -126,10 +126,10 @@ def post_ephemeral(context: Context, arguments: Arguments) -> Json:
         raise SlackError("user_not_in_channel")
     fields = content(context, arguments)
     text = fields.pop("text")[: limits.POST_TEXT]
-    message = posting.bot_message(context, text, **fields, **looks(context, arguments))
+    message = messages.bot_message(context, text, **fields, **customization(context, arguments))
     if thread := thread_of(arguments):
         message["thread_ts"] = thread
-    posting.whisper(context, channel, user.id, message)
+    messages.post_ephemeral(context, channel, user.id, message)
     return {"message_ts": message["ts"]}
 
 
@@ -154,7 +154,7 @@ def update(context: Context, arguments: Arguments) -> Json:
         if made_by_slack and all(made_by_slack):
             fields["blocks"] = None
     fields["edited"] = {"user": BOT_USER_ID, "ts": context.workspace.new_ts()}
-    changed = posting.change(context, channel, ts, **fields)
+    changed = messages.change(context, channel, ts, **fields)
     return {"channel": channel.id, "ts": ts, "text": changed["text"], "message": changed}
 
 
@@ -164,7 +164,7 @@ def delete(context: Context, arguments: Arguments) -> Json:
     channel = context.workspace.channel(arguments.text("channel"))
     ts = arguments.text("ts")
     own(context, channel, ts, "cant_delete_message")
-    posting.remove(context, channel, ts)
+    messages.remove(context, channel, ts)
     return {"channel": channel.id, "ts": ts}
 
 

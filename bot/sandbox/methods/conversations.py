@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from bot.sandbox import joining
+from bot.sandbox import messages
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
-from bot.sandbox.methods.paging import page
-from bot.sandbox.methods.registry import method, need_for
+from bot.sandbox.methods.pagination import page
+from bot.sandbox.methods.registry import method, require_channel_scope
 from bot.sandbox.workspace import BOT_USER_ID, Channel, Json
 
 
-def described(channel: Channel, members: bool = False) -> Json:
+def channel_object(channel: Channel, members: bool = False) -> Json:
     """A conversation object."""
     found: Json = {
         "id": channel.id,
@@ -44,7 +44,7 @@ def described(channel: Channel, members: bool = False) -> Json:
 def readable(context: Context, arguments: Arguments) -> Channel:
     """The channel whose history the app asks for. Raises channel_not_found, missing_scope, not_in_channel."""
     channel = context.workspace.channel(arguments.text("channel"))
-    need_for(context, channel, "history")
+    require_channel_scope(context, channel, "history")
     if channel.private and BOT_USER_ID not in channel.members:
         raise SlackError("channel_not_found")
     if BOT_USER_ID not in channel.members:
@@ -52,7 +52,7 @@ def readable(context: Context, arguments: Arguments) -> Channel:
     return channel
 
 
-def shown(message: Json, arguments: Arguments) -> Json:
+def _as_history(message: Json, arguments: Arguments) -> Json:
     """A message as history returns it: metadata only on request."""
     if arguments.flag("include_all_metadata"):
         return message
@@ -88,7 +88,7 @@ def replies(context: Context, arguments: Arguments) -> Json:
     rest = [m for m in found if m["ts"] != ts and _within(m, arguments)]
     part, after = page(rest, arguments, 1000, 1000)
     return {
-        "messages": [shown(message, arguments) for message in [*parents, *part]],
+        "messages": [_as_history(message, arguments) for message in [*parents, *part]],
         "has_more": bool(after["response_metadata"]["next_cursor"]),
         **after,
     }
@@ -106,7 +106,7 @@ def history(context: Context, arguments: Arguments) -> Json:
     found = [m for m in context.workspace.top_level(channel) if _within(m, arguments)]
     part, after = page(found[::-1], arguments, 100, 999)
     return {
-        "messages": [shown(message, arguments) for message in part],
+        "messages": [_as_history(message, arguments) for message in part],
         "has_more": bool(after["response_metadata"]["next_cursor"]),
         "pin_count": 0,
         **after,
@@ -122,8 +122,8 @@ def history(context: Context, arguments: Arguments) -> Json:
 def info(context: Context, arguments: Arguments) -> Json:
     """One channel."""
     channel = context.workspace.channel(arguments.text("channel"))
-    need_for(context, channel, "read")
-    found = described(channel, arguments.flag("include_num_members"))
+    require_channel_scope(context, channel, "read")
+    found = channel_object(channel, arguments.flag("include_num_members"))
     if arguments.flag("include_locale"):
         found["locale"] = "en-US"
     return {"channel": found}
@@ -141,9 +141,9 @@ def list_channels(context: Context, arguments: Arguments) -> Json:
     for channel in context.workspace.channels.values():
         kinds = {"im": "im", "group": "private_channel", "channel": "public_channel"}
         if kinds[channel.kind] in types and (not channel.private or BOT_USER_ID in channel.members):
-            need_for(context, channel, "read")
+            require_channel_scope(context, channel, "read")
             if not (channel.archived and arguments.flag("exclude_archived")):
-                found.append(described(channel, members=not channel.is_im))
+                found.append(channel_object(channel, members=not channel.is_im))
     part, after = page(found, arguments, 100, 999)
     return {"channels": part, **after}
 
@@ -161,14 +161,14 @@ def open_conversation(context: Context, arguments: Arguments) -> Json:
         if user.id == BOT_USER_ID:
             raise SlackError("cannot_dm_bot")
         channel = context.workspace.open_im(user.id)
-    return {"channel": described(channel) if arguments.flag("return_im") else {"id": channel.id}}
+    return {"channel": channel_object(channel) if arguments.flag("return_im") else {"id": channel.id}}
 
 
 @method("conversations.members", ("channels:read", "groups:read", "im:read"), "channel", "cursor limit")
 def members(context: Context, arguments: Arguments) -> Json:
     """Who is in a channel."""
     channel = context.workspace.channel(arguments.text("channel"))
-    need_for(context, channel, "read")
+    require_channel_scope(context, channel, "read")
     part, after = page(sorted(channel.members), arguments, 100, 1000)
     return {"members": part, **after}
 
@@ -180,5 +180,5 @@ def join(context: Context, arguments: Arguments) -> Json:
     if channel.kind != "channel":
         raise SlackError("method_not_supported_for_channel_type")
     if BOT_USER_ID not in channel.members:
-        joining.join(context, channel, BOT_USER_ID)
-    return {"channel": described(channel)}
+        messages.join(context, channel, BOT_USER_ID)
+    return {"channel": channel_object(channel)}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from bot.sandbox import posting
+from bot.sandbox import messages
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
 from bot.sandbox.methods.chat import thread_of, writable
 from bot.sandbox.methods.registry import method
-from bot.sandbox.workspace import BOT_USER_ID, Json, Stored
+from bot.sandbox.workspace import BOT_USER_ID, Json, StoredFile
 
 MAX_FILE = 8 * 1024 * 1024
 _KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif"}
@@ -21,7 +21,7 @@ def kind_of(name: str) -> str:
     return _KINDS.get(PurePosixPath(name).suffix.lower(), "application/octet-stream")
 
 
-def described(context: Context, stored: Stored, user: str = BOT_USER_ID) -> Json:
+def file_object(context: Context, stored: StoredFile, user: str = BOT_USER_ID) -> Json:
     """A file object."""
     return {
         "id": stored.id,
@@ -42,7 +42,7 @@ def described(context: Context, stored: Stored, user: str = BOT_USER_ID) -> Json
 def upload_url(context: Context, arguments: Arguments) -> Json:
     """Where one file's bytes may be sent."""
     length = arguments.number("length", 0, 1, MAX_FILE)
-    stored = Stored(context.workspace.new_id("F"), arguments.text("filename"), length)
+    stored = StoredFile(context.workspace.new_id("F"), arguments.text("filename"), length)
     stored.alt_txt = arguments.text("alt_txt")
     context.workspace.files[stored.id] = stored
     return {"file_id": stored.id, "upload_url": f"{context.base_url}/upload/{stored.id}"}
@@ -79,12 +79,12 @@ def complete(context: Context, arguments: Arguments) -> Json:
         found.append(stored)
     for stored in found:
         stored.shared = True
-    objects = [described(context, stored) for stored in found]
+    objects = [file_object(context, stored) for stored in found]
     where = arguments.text("channel_id") or arguments.text("channels")
     for name in filter(None, where.split(",")):
         channel = writable(context, Arguments({"channel": name}))
-        message = posting.bot_message(context, arguments.text("initial_comment"), files=objects)
-        posting.post(context, channel, message, thread_of(arguments))
+        message = messages.bot_message(context, arguments.text("initial_comment"), files=objects)
+        messages.post(context, channel, message, thread_of(arguments))
     return {"files": objects}
 
 
@@ -94,4 +94,4 @@ def info(context: Context, arguments: Arguments) -> Json:
     stored = context.workspace.files.get(arguments.text("file"))
     if stored is None:
         raise SlackError("file_not_found")
-    return {"file": described(context, stored)}
+    return {"file": file_object(context, stored)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.sandbox import reacting
+from bot.sandbox import messages
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.methods.registry import method
@@ -14,7 +14,7 @@ def add(context: Context, arguments: Arguments) -> Json:
     """The bot puts an emoji on a message."""
     channel = context.workspace.channel(arguments.text("channel"))
     message = context.workspace.message(channel, arguments.text("timestamp"))
-    reacting.react(context, channel, message, BOT_USER_ID, arguments.text("name"))
+    messages.react(context, channel, message, BOT_USER_ID, arguments.text("name"))
     return {}
 
 
@@ -23,5 +23,5 @@ def remove(context: Context, arguments: Arguments) -> Json:
     """The bot takes its emoji back."""
     channel = context.workspace.channel(arguments.text("channel"))
     message = context.workspace.message(channel, arguments.text("timestamp"))
-    reacting.unreact(context, channel, message, BOT_USER_ID, arguments.text("name"))
+    messages.unreact(context, channel, message, BOT_USER_ID, arguments.text("name"))
     return {}

@@ -53,20 +53,20 @@ def call(context: Context, name: str, token: str, arguments: Arguments) -> Json:
         raise SlackError("invalid_auth")
     if (token == context.app_token) != (found.token == "app"):  # noqa: S105  a kind of token, not one
         raise SlackError("not_allowed_token_type")
-    need(context, *found.scopes)
+    require_scope(context, *found.scopes)
     missing = [name for name in found.required if name not in arguments]
     if missing:
         raise SlackError("invalid_arguments", *(f"missing required field: {field}" for field in missing))
     return found.handler(context, arguments)
 
 
-def need(context: Context, *scopes: str) -> None:
+def require_scope(context: Context, *scopes: str) -> None:
     """Raise SlackError missing_scope unless the app has one of `scopes` (none given: nothing is needed)."""
     if scopes and not any(scope in context.app.scopes for scope in scopes):
         raise SlackError("missing_scope", needed=scopes[0], provided=",".join(context.app.scopes))
 
 
-def need_for(context: Context, channel: Channel, right: str) -> None:
-    """As `need`, for rights that each kind of channel has its own scope for: read, history, write."""
+def require_channel_scope(context: Context, channel: Channel, right: str) -> None:
+    """As `require_scope`, for what each kind of channel has a scope of its own for: read, history, write."""
     kinds = {"im": "im", "group": "groups", "channel": "channels"}
-    need(context, f"{kinds[channel.kind]}:{right}")
+    require_scope(context, f"{kinds[channel.kind]}:{right}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bot.sandbox import limits, posting
+from bot.sandbox import limits, messages
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
 from bot.sandbox.interactive import number_blocks
-from bot.sandbox.methods.chat import AUTO, looks, markdown_block, own, thread_of, writable
+from bot.sandbox.methods.chat import AUTO, customization, markdown_block, own, thread_of, writable
 from bot.sandbox.methods.registry import method
 from bot.sandbox.workspace import Channel, Json
 
@@ -30,11 +30,11 @@ def start(context: Context, arguments: Arguments) -> Json:
                 raise SlackError(f"missing_{name}")
     elif "thread_ts" not in arguments:
         raise SlackError("invalid_thread_ts")
-    message = posting.bot_message(context, "", **looks(context, arguments))
+    message = messages.bot_message(context, "", **customization(context, arguments))
     added = _read(context, arguments)
     _append(context, message, added)
     message["streaming_state"] = "in_progress"
-    posting.post(context, channel, message, thread_of(arguments))
+    messages.post(context, channel, message, thread_of(arguments))
     context.workspace.streams.add((channel.id, message["ts"]))
     return {"channel": channel.id, "ts": message["ts"]}
 
@@ -46,7 +46,7 @@ def append(context: Context, arguments: Arguments) -> Json:
     if "markdown_text" not in arguments and "chunks" not in arguments:
         raise SlackError("no_text")
     _append(context, message, _read(context, arguments))
-    posting.tell(context, channel, message)
+    messages.tell(context, channel, message)
     return {"channel": channel.id, "ts": message["ts"]}
 
 
@@ -78,7 +78,7 @@ def finish(
         fields["blocks"] = [*message.get("blocks", []), *below]
     if metadata is not None:
         fields["metadata"] = metadata
-    posting.change(context, channel, message["ts"], **fields)
+    messages.change(context, channel, message["ts"], **fields)
 
 
 def _streaming(context: Context, arguments: Arguments) -> tuple[Channel, Json]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
-from bot.sandbox.methods.conversations import described as described_channel
-from bot.sandbox.methods.paging import page
-from bot.sandbox.methods.registry import method, need
+from bot.sandbox.methods.conversations import channel_object
+from bot.sandbox.methods.pagination import page
+from bot.sandbox.methods.registry import method, require_scope
 from bot.sandbox.workspace import BOT_USER_ID, TEAM_ID, Json, User
 
 KINDS = {"public_channel": "channel", "private_channel": "group", "mpim": "mpim", "im": "im"}
@@ -19,7 +19,7 @@ READ = {
 }
 
 
-def described(user: User, locale: bool) -> Json:
+def user_object(user: User, locale: bool) -> Json:
     """A user object; the locale only where it was asked for, as at Slack."""
     found: Json = {
         "id": user.id,
@@ -55,14 +55,14 @@ def users_info(context: Context, arguments: Arguments) -> Json:
     found = context.workspace.users.get(arguments.text("user"))
     if found is None:
         raise SlackError("user_not_found")
-    return {"user": described(found, arguments.flag("include_locale"))}
+    return {"user": user_object(found, arguments.flag("include_locale"))}
 
 
 @method("users.list", ("users:read",), optional="cursor include_locale limit team_id")
 def users_list(context: Context, arguments: Arguments) -> Json:
     """Everybody."""
     locale = arguments.flag("include_locale")
-    everybody = [described(user, locale) for user in context.workspace.users.values()]
+    everybody = [user_object(user, locale) for user in context.workspace.users.values()]
     members, after = page(everybody, arguments, 100, 1000)
     return {"members": members, "cache_ts": int(context.workspace.clock()), **after}
 
@@ -78,9 +78,9 @@ def users_conversations(context: Context, arguments: Arguments) -> Json:
     if not set(wanted) <= set(KINDS):
         raise SlackError("invalid_types")
     for kind in wanted:
-        need(context, READ[kind])
+        require_scope(context, READ[kind])
     found = [
-        described_channel(channel)
+        channel_object(channel)
         for channel in context.workspace.channels.values()
         if channel.kind in {KINDS[kind] for kind in wanted}
         and (channel.is_im or BOT_USER_ID in channel.members)

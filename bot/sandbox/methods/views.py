@@ -33,7 +33,7 @@ def publish(context: Context, arguments: Arguments) -> Json:
 def open_view(context: Context, arguments: Arguments) -> Json:
     """Show a modal to the person who did what `trigger_id` stands for, within three seconds."""
     view = limits.check_view(arguments.json("view"), ("modal",))
-    user = context.links.pull(arguments.text("trigger_id"), context.workspace.clock())
+    user = context.links.exchange(arguments.text("trigger_id"), context.workspace.clock())
     made = _made(context, view, context.workspace.new_id("V"))
     context.workspace.modals[made["id"]] = (user, made)
     context.workspace.changed("modal", "", made, user)

@@ -61,15 +61,15 @@ function row(message, channel, view, joined, status) {
   if (message.subtype === "channel_join") return h("div", { class: "system", data: { ts: message.ts } }, mrkdwn(message.text));
   if (message.subtype === "assistant_app_thread" && view.inThread) return h("div", { class: "system", text: "New conversation" });
   const fromBot = message.user === state.bot;
-  const whispered = message.is_ephemeral;
+  const ephemeral = message.is_ephemeral;
   const name = message.username ?? nameOf(message.user);
   const made = h("article", {
-    class: ["message", joined && "joined", whispered && "ephemeral", message.streaming_state === "in_progress" && "writing"].filter(Boolean).join(" "),
+    class: ["message", joined && "joined", ephemeral && "ephemeral", message.streaming_state === "in_progress" && "writing"].filter(Boolean).join(" "),
     data: { ts: message.ts, user: message.user ?? "" }, "aria-label": `${name}, ${clock(message.ts)}`,
   },
     h("div", { class: "gutter" }, joined ? h("time", { text: clock(message.ts) }) : avatar(message.user ?? "?")),
     h("div", { class: "content" },
-      whispered && h("div", { class: "only-you" }, icon("eye"), "Only visible to you"),
+      ephemeral && h("div", { class: "only-you" }, icon("eye"), "Only visible to you"),
       !joined && h("div", { class: "who" }, h("strong", { text: name }), fromBot && h("span", { class: "badge", text: "APP" }), h("time", { text: clock(message.ts) })),
       body(message, channel, view),
       files(message), reactions(message, channel), replies(message, channel, view),

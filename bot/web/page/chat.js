@@ -1,10 +1,10 @@
-// The chat box: the reply appears as it is written and ends as the Markdown that the server rendered.
+// The chat box: the reply appears as it is decoded, as HTML that the server rendered from Markdown.
 import { infer } from "./server.js";
-import { element, say } from "./words.js";
+import { element, say } from "./strings.js";
 
 const log = document.querySelector("#log");
 const stop = document.querySelector("#chat-stop");
-const sending = document.querySelector("#chat-form .primary");
+const submit = document.querySelector("#chat-form .primary");
 const TAG = "#CHAT#";
 let thread = null;
 let running = null;
@@ -13,15 +13,15 @@ export function busy() {
   return running !== null;
 }
 
-export async function send(text) {
-  add(element("div", "said you", text), say("you"));
+export async function sendMessage(text) {
+  add(element("div", "said you", text), say("page_you"));
   const message = element("div", "said bot");
   const stream = element("div", "stream rendered");
-  const wait = element("p", "wait", say("thinking"));
+  const wait = element("p", "wait", say("page_thinking"));
   message.append(wait);
-  add(message, say("bot"));
+  add(message, say("page_bot"));
   running = new AbortController();
-  working(true);
+  setRunning(true);
   const body = { text: TAG + text };
   if (thread) body.thread = thread;
   const mine = running;
@@ -30,9 +30,9 @@ export async function send(text) {
       if (event === "piece") {
         if (wait.isConnected) wait.replaceWith(stream);
         if (data.html === undefined) continue; // comes with one of the next pieces
-        const below = atEnd();
+        const follow = atEnd();
         stream.innerHTML = data.html;
-        if (below) toEnd();
+        if (follow) toEnd();
       } else if (event === "done") {
         if (running === mine) thread = data.thread;
         show(message, data.html);
@@ -46,25 +46,25 @@ export async function send(text) {
   } finally {
     if (running === mine) {
       running = null;
-      working(false);
+      setRunning(false);
     }
     toEnd();
   }
 }
 
-/** The finished reply. HTML comes into the page here and above alone; the server made it safe. */
+/** The finished reply. Only here and above is HTML inserted; the server has sanitized it. */
 function show(message, html) {
   const rendered = element("div", "rendered");
   rendered.innerHTML = html;
-  if (!rendered.textContent.trim()) rendered.replaceChildren(element("p", "wait", say("nothing")));
+  if (!rendered.textContent.trim()) rendered.replaceChildren(element("p", "wait", say("page_nothing")));
   for (const link of rendered.querySelectorAll("a")) link.target = "_blank";
   message.replaceChildren(rendered);
 }
 
-/** Show whether an answer is on its way; a screen reader waits with the log until it is whole. */
-function working(yes) {
+/** Show whether a reply is in progress; screen readers wait with the log until it is complete. */
+function setRunning(yes) {
   stop.hidden = !yes;
-  sending.disabled = yes;
+  submit.disabled = yes;
   log.setAttribute("aria-busy", String(yes));
 }
 
@@ -90,7 +90,7 @@ document.querySelector("#chat").addEventListener("keydown", (event) => {
 document.querySelector("#chat-new").addEventListener("click", () => {
   running?.abort();
   running = null;
-  working(false);
+  setRunning(false);
   thread = null;
   log.replaceChildren();
   document.querySelector("#chat .examples").hidden = false;

@@ -1,13 +1,13 @@
-// The emotion box: each judgement with its confidence, and on request the words that decided.
+// The emotion box: each text's label with its confidence, and on request the evidence for it.
 import { infer } from "./server.js";
-import { element, say } from "./words.js";
+import { element, say } from "./strings.js";
 
 const results = document.querySelector("#results");
 const TAG = "#EMOTION#";
 
-export async function judge(text) {
+export async function classify(text) {
   const item = element("li", "result");
-  const line = element("p", "line wait", say("judging"));
+  const line = element("p", "line wait", say("page_classifying"));
   const quote = element("p", "quote", text);
   item.append(line, quote);
   results.prepend(item);
@@ -17,7 +17,7 @@ export async function judge(text) {
       if (event !== "emotion") continue;
       line.textContent = data.line;
       line.classList.remove("wait");
-      quote.before(sure(item, text, data.emotion));
+      quote.before(confidenceRow(item, text, data.emotion));
     }
   } catch (problem) {
     line.className = "wrong";
@@ -25,33 +25,33 @@ export async function judge(text) {
   }
 }
 
-function sure(item, text, emotion) {
-  const row = element("div", "sure");
+function confidenceRow(item, text, emotion) {
+  const row = element("div", "confidence");
   const percent = percentOf(emotion);
   const bar = element("progress");
   bar.max = 100;
   bar.value = percent;
   const label = element("span", "", say("confidence", { percent }));
   bar.setAttribute("aria-label", label.textContent);
-  const why = element("button", "why", say("why"));
+  const why = element("button", "why", say("page_why"));
   why.type = "button";
   why.addEventListener("click", () => explain(item, text, why));
-  const asks = element("span", "asks");
-  row.append(bar, label, asks);
-  if ("finer" in document.body.dataset) {
-    const finer = element("button", "why", say("finer"));
-    finer.type = "button";
-    finer.addEventListener("click", () => refine(item, text, finer));
-    asks.append(finer);
+  const actions = element("span", "actions");
+  row.append(bar, label, actions);
+  if ("feelings" in document.body.dataset) {
+    const feelings = element("button", "why", say("page_feelings"));
+    feelings.type = "button";
+    feelings.addEventListener("click", () => showFeeling(item, text, feelings));
+    actions.append(feelings);
   }
-  asks.append(why);
+  actions.append(why);
   return row;
 }
 
 /** The finer feeling, under the main line. */
-async function refine(item, text, button) {
+async function showFeeling(item, text, button) {
   button.disabled = true;
-  const line = element("p", "finer wait", say("judging"));
+  const line = element("p", "feeling wait", say("page_classifying"));
   item.querySelector(".line").after(line);
   try {
     for await (const [event, data] of infer({ text, mode: "feelings" })) {
@@ -61,7 +61,7 @@ async function refine(item, text, button) {
       button.remove();
     }
   } catch (problem) {
-    line.className = "finer wrong";
+    line.className = "feeling wrong";
     line.textContent = problem.message;
     button.disabled = false;
   }
@@ -73,14 +73,14 @@ function percentOf({ confidence }) {
 
 async function explain(item, text, why) {
   why.disabled = true;
-  const because = element("p", "because wait", say("why_wait"));
+  const because = element("p", "because wait", say("page_why_wait"));
   item.append(because);
   try {
     for await (const [event, data] of infer({ text: TAG + text, explain: true })) {
       if (event !== "emotion") continue;
       const { evidence, explanation } = data.emotion;
       item.querySelector(".quote").replaceChildren(...marked(text, evidence ?? []));
-      because.textContent = evidence?.length ? explanation : say("no_evidence");
+      because.textContent = evidence?.length ? explanation : say("page_no_evidence");
       because.classList.remove("wait");
       why.remove();
     }

@@ -1,16 +1,16 @@
 // The page: forms, examples, and whether the bot is ready.
-import { busy, send } from "./chat.js";
-import { judge } from "./emotion.js";
-import { has, say } from "./words.js";
+import { busy, sendMessage } from "./chat.js";
+import { classify } from "./emotion.js";
+import { has, say } from "./strings.js";
 
-function form(name, act, held = () => false) {
+function form(name, send, blocked = () => false) {
   const field = document.querySelector(`#${name}-text`);
   const examples = document.querySelector(`.examples[data-for=${name}]`);
   const submit = (text) => {
-    if (!text.trim() || held()) return;
+    if (!text.trim() || blocked()) return;
     field.value = "";
     examples.hidden = true;
-    act(text.trim());
+    send(text.trim());
   };
   document.querySelector(`#${name}-form`).addEventListener("submit", (event) => {
     event.preventDefault();
@@ -18,7 +18,7 @@ function form(name, act, held = () => false) {
     field.focus();
   });
   field.addEventListener("keydown", (event) => {
-    // While a Chinese word is being composed, Enter belongs to the input method.
+    // While the input method composes a word (Chinese), Enter confirms it.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     submit(field.value);
@@ -38,17 +38,17 @@ async function watch() {
   try {
     const { parts } = await (await fetch("/readyz")).json();
     const missing = Object.keys(parts).filter((part) => !parts[part]);
-    const names = missing.map((part) => (has(`part_${part}`) ? say(`part_${part}`) : part));
-    if (!missing.length) show("ready", say("ready"));
-    else if (missing.includes("model")) show("busy", say("loading"));
-    else show("busy", say("not_ready", { parts: names.join(", ") }));
+    const names = missing.map((part) => (has(`page_part_${part}`) ? say(`page_part_${part}`) : part));
+    if (!missing.length) show("ready", say("page_ready"));
+    else if (missing.includes("model")) show("busy", say("page_loading"));
+    else show("busy", say("page_not_ready", { parts: names.join(", ") }));
     if (!missing.length) wait = 15000;
   } catch {
-    show("down", say("offline"));
+    show("down", say("page_offline"));
   }
   setTimeout(watch, wait);
 }
 
-form("emotion", judge);
-form("chat", send, busy);
+form("emotion", classify);
+form("chat", sendMessage, busy);
 watch();

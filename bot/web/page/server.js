@@ -1,36 +1,36 @@
-// Talking to the bot: the token, the streamed answer, and what went wrong in words.
-import { has, say } from "./words.js";
+// Requests to the bot: the token, the streamed events, and error messages.
+import { has, say } from "./strings.js";
 
 const KEY = "token";
 
 export class Failed extends Error {}
 
-/** Post to /api/infer and hand over its events as [name, data] while they arrive. */
+/** Post to /api/infer and yield its events as [name, data] while they arrive. */
 export async function* infer(body, signal) {
-  const answer = await post(body, signal);
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let held = "";
+  const response = await post(body, signal);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let buffer = "";
   let finished = false;
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
-    held += value;
+    buffer += value;
     let end;
-    while ((end = held.indexOf("\n\n")) >= 0) {
-      const fields = Object.fromEntries(held.slice(0, end).split("\n").map((line) => line.split(/: (.*)/s)));
-      held = held.slice(end + 2);
+    while ((end = buffer.indexOf("\n\n")) >= 0) {
+      const fields = Object.fromEntries(buffer.slice(0, end).split("\n").map((line) => line.split(/: (.*)/s)));
+      buffer = buffer.slice(end + 2);
       const data = JSON.parse(fields.data);
-      if (fields.event === "error") throw new Failed(told(data.error));
+      if (fields.event === "error") throw new Failed(errorText(data.error));
       finished ||= fields.event === "done";
       yield [fields.event, data];
     }
   }
-  if (!finished) throw new Failed(say("lost"));
+  if (!finished) throw new Failed(say("page_lost"));
 }
 
-/** What went wrong in the page's language where it has words for it, else as the server says it. */
-function told({ code, message }) {
-  return has(`failed_${code}`) ? say(`failed_${code}`) : say("failed", { message });
+/** An error in the page's language where the catalogue has it, else in the server's words. */
+function errorText({ code, message }) {
+  return has(`page_failed_${code}`) ? say(`page_failed_${code}`) : say("page_failed", { message });
 }
 
 async function post(body, signal) {
@@ -39,16 +39,16 @@ async function post(body, signal) {
     const headers = { "Content-Type": "application/json", Accept: "text/event-stream" };
     const token = sessionStorage.getItem(KEY);
     if (token) headers.Authorization = `Bearer ${token}`;
-    let answer;
+    let response;
     try {
-      answer = await fetch("/api/infer", { method: "POST", headers, body: JSON.stringify(body), signal });
+      response = await fetch("/api/infer", { method: "POST", headers, body: JSON.stringify(body), signal });
     } catch (problem) {
-      throw problem.name === "AbortError" ? problem : new Failed(say("lost"));
+      throw problem.name === "AbortError" ? problem : new Failed(say("page_lost"));
     }
-    if (answer.ok) return answer;
-    const { error } = await answer.json().catch(() => ({}));
-    const reason = error ?? { message: `HTTP ${answer.status}` };
-    if (answer.status !== 401 || !(await askToken(refused))) throw new Failed(told(reason));
+    if (response.ok) return response;
+    const { error } = await response.json().catch(() => ({}));
+    const reason = error ?? { message: `HTTP ${response.status}` };
+    if (response.status !== 401 || !(await askToken(refused))) throw new Failed(errorText(reason));
     refused = true;
   }
 }

@@ -1,0 +1,50 @@
+"""Runs one command of the command line, and tells what people can mend in one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from bot.app import logs
+from bot.cli.options import COMMANDS, FAILED, OVERRIDES, USAGE, parse
+from config.settings import Settings, load
+
+OURS = ("bot", "config", "handlers")
+Command = Callable[[argparse.Namespace, Settings], int | None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. What people can mend is told in one line, without a stack trace."""
+    options = parse(arguments)
+    try:
+        settings = load(**{name: getattr(options, name, None) for name in OVERRIDES})
+        logs.set_up(settings.log_level if options.command == "run" else "ERROR", hidden=settings.secrets)
+        return command(options.command)(options, settings) or 0
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return FAILED
+    except ModuleNotFoundError as problem:
+        if str(problem.name).partition(".")[0] in OURS:
+            raise
+        return _say(f"{problem.name} is not installed: run `make setup`", FAILED)
+    except Exception as problem:
+        # The project's own exceptions are sentences for people.
+        if type(problem).__module__.partition(".")[0] not in OURS:
+            raise
+        return _say(str(problem), USAGE if isinstance(problem, ValueError) else FAILED)
+
+
+def command(name: str) -> Command:
+    """The function `run` of `bot.cli.NAME`, imported only now: torch alone takes longer than most run."""
+    assert name in COMMANDS
+    run: Command = importlib.import_module(f"bot.cli.{name}").run
+    return run
+
+
+def _say(problem: str, code: int) -> int:
+    print(f"bot: {problem}", file=sys.stderr)
+    return code

@@ -1,0 +1,133 @@
+"""Texts to labels, and the evidence for them. What every surface uses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from bot.emotion.calibration import (
+    CONTENT_FREE,
+    SCRIPTS,
+    Calibration,
+    Calibrations,
+    contextual_calibration,
+    load_calibrations,
+)
+from bot.emotion.evidence import find_evidence
+from bot.emotion.results import Emotion, EmptyText, Explanation
+from bot.emotion.scorer import MAX_CONCURRENT, Scorer
+from bot.emotion.spans import has_letters, is_chinese, normalize_text
+from bot.engine import Engine
+from bot.roles import Role
+
+
+class EmotionClassifier:
+    """Classifies texts by any role that has labels."""
+
+    def __init__(self, engine: Engine, roles: Mapping[str, Role], model_dir: Path | None = None) -> None:
+        self._engine = engine
+        self._roles = roles
+        self._model_dir = model_dir
+        self._scorer = Scorer(engine, by_name=model_dir is None)
+        self._calibrations: dict[str, asyncio.Task[Calibrations]] = {}
+
+    async def classify(self, text: str, *, strict: bool = False, role: str = "emotion") -> Emotion:
+        """The emotion of one text. `strict` forbids the neutral label. Raises EmptyText and EngineError."""
+        return await self._classify(text, strict, role, batched=False)
+
+    async def classify_many(
+        self,
+        texts: Sequence[str],
+        *,
+        strict: bool = False,
+        role: str = "emotion",
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Emotion]:
+        """The emotions of several texts, in order; `progress` is called after each with how many are done."""
+        done = 0
+
+        async def classify_one(text: str) -> Emotion:
+            nonlocal done
+            emotion = await self._classify(text, strict, role, batched=True)
+            done += 1
+            if progress is not None:
+                progress(done)
+            return emotion
+
+        emotions: list[Emotion] = []
+        size = 2 * MAX_CONCURRENT
+        for start in range(0, len(texts), size):
+            emotions += await asyncio.gather(*map(classify_one, texts[start : start + size]))
+        return emotions
+
+    async def explain(self, text: str, emotion: Emotion, *, role: str = "emotion") -> Explanation:
+        """Why `text` is classified as `emotion`: the spans without which its label would be less likely."""
+        chosen = self._role(role)
+        calibration = (await self.calibrations(chosen)).of(text)
+        at = [label.name for label in chosen.labels].index(emotion.label)
+        # What was classified strictly is explained strictly.
+        forbidden = [
+            place for place in _neutral(chosen) if emotion.scores.get(chosen.labels[place].name) == 0
+        ]
+
+        async def probability(texts: Sequence[str]) -> list[float]:
+            legible = [each for each in texts if has_letters(normalize_text(each))]
+            scores = await self._scorer.score_many(chosen, legible, exact=True)
+            shares = iter(calibration.probabilities(row, forbidden)[at] for row in scores)
+            # Without a letter in it a text makes all labels equally likely.
+            equal = 1 / (len(chosen.labels) - len(forbidden))
+            return [next(shares) if has_letters(normalize_text(each)) else equal for each in texts]
+
+        evidence = await find_evidence(text, probability)
+        return Explanation(evidence, chosen.labels[at], is_chinese(text))
+
+    async def scores(self, texts: Sequence[str], *, role: str = "emotion") -> list[list[float]]:
+        """Uncalibrated scores of the role's labels: what a calibration is fitted to."""
+        return await self._scorer.score_many(self._role(role), texts)
+
+    async def calibrations(self, role: Role) -> Calibrations:
+        """The model's calibrations for a role: stored with it, else measured on content-free texts."""
+        task = self._calibrations.get(role.name)
+        if task is None or (task.done() and _failed(task)):
+            task = asyncio.ensure_future(self._calibrate(role))
+            self._calibrations[role.name] = task
+        # A caller who is cancelled must not take the measurement from the others.
+        return await asyncio.shield(task)
+
+    async def _calibrate(self, role: Role) -> Calibrations:
+        if (loaded := load_calibrations(role, self._model_dir)) is not None:
+            return loaded
+        scores = [await self._scorer.score_many(role, CONTENT_FREE[script]) for script in SCRIPTS]
+        if not self._engine.measures_logprobs:  # known after the first scores
+            plain = Calibration((0.0,) * len(role.labels), 1.0)
+            return Calibrations(plain, plain)
+        return Calibrations(*map(contextual_calibration, scores))
+
+    async def _classify(self, text: str, strict: bool, name: str, *, batched: bool) -> Emotion:
+        role = self._role(name)
+        if not normalize_text(text):
+            raise EmptyText
+        calibration = (await self.calibrations(role)).of(text)
+        scores = await self._scorer.score(role, text, batched=batched)
+        shares = calibration.probabilities(scores, _neutral(role) if strict else ())
+        best = max(range(len(shares)), key=shares.__getitem__)
+        label = role.labels[best]
+        by_name = {each.name: share for each, share in zip(role.labels, shares, strict=True)}
+        return Emotion(label.name, label.emoji, shares[best], by_name, label.sign)
+
+    def _role(self, name: str) -> Role:
+        role = self._roles.get(name)
+        if role is None or not role.classifies:
+            known = ", ".join(key for key, value in self._roles.items() if value.classifies)
+            raise ValueError(f"role {name!r} does not classify; roles with labels are {known}")
+        return role
+
+
+def _neutral(role: Role) -> list[int]:
+    """Places of the labels that `strict` forbids."""
+    return [at for at, label in enumerate(role.labels) if label.neutral]
+
+
+def _failed(task: asyncio.Task[Calibrations]) -> bool:
+    return task.cancelled() or task.exception() is not None

@@ -1,0 +1,105 @@
+"""Text before the model: what of it is read, and where it may be cut into chunks, clauses and windows."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+Span = tuple[int, int]  # start and end in the text
+
+MAX_REPEATS = 4  # of one character or of a short group in a row; more add no meaning
+
+_REPEATED_CHARACTER = re.compile(rf"(.)\1{{{MAX_REPEATS},}}", re.DOTALL)
+_REPEATED_GROUP = re.compile(rf"(.{{2,8}}?)\1{{{MAX_REPEATS},}}", re.DOTALL)
+_JOINER = "\u200d"  # holds the parts of an emoji together
+
+_SENTENCE_ENDS = "。！？!?；;…\n"
+_CLAUSE = re.compile(r"[^，。！？；、,!?;…~～\n]+?(?=[，。！？；、,!?;…~～\n]|\.(?:\s|\.|$)|$)")
+_UNIT = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|[^\w\s]", re.UNICODE)
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+
+
+def normalize_text(text: str) -> str:
+    """`text` on one line: no control characters, invisible marks or halves of surrogate pairs, and no
+    character or short group repeated more than MAX_REPEATS times. May be empty.
+
+    Evidence is found by leaving spans of the original text out, so no map of offsets is needed.
+    """
+    text = "".join(map(_visible, text))
+    text = " ".join(text.split())
+    text = _REPEATED_CHARACTER.sub(lambda match: match[1] * MAX_REPEATS, text)
+    return _REPEATED_GROUP.sub(lambda match: match[1] * MAX_REPEATS, text)
+
+
+def chunks(text: str, size: int) -> list[str]:
+    """Parts of at most `size` characters that together are `text`, cut after a sentence if possible."""
+    found = []
+    while len(text) > size:
+        end = max(text.rfind(mark, size // 2, size) for mark in _SENTENCE_ENDS) + 1
+        end = end or max(text.rfind(mark, size // 2, size) for mark in "，, ") + 1 or size
+        found.append(text[:end])
+        text = text[end:]
+    return [*found, text] if text else found
+
+
+def clauses(text: str, most: int) -> list[Span]:
+    """The clauses of `text` without the marks around them; neighbours are joined until there are `most`."""
+    found = [span for match in _CLAUSE.finditer(text) if (span := _stripped(text, *match.span()))]
+    while len(found) > most:
+        found = [(pair[0][0], pair[-1][1]) for pair in (found[i : i + 2] for i in range(0, len(found), 2))]
+    return found
+
+
+def windows(text: str, span: Span, most: int) -> list[Span]:
+    """Word-sized spans within `span`: one or two words, or two to four Chinese characters."""
+    units = list(_units(text, span))
+    found: dict[Span, None] = {}
+    for length in (4, 3, 2, 1):
+        step = 1 + len(units) // most
+        for at in range(0, len(units) - length + 1, step):
+            inside = units[at : at + length]
+            dense = all(end - start == 1 and _CJK.match(text[start]) for start, end in inside)
+            if length <= (4 if dense else 2) and not (dense and length == 1):
+                found[(inside[0][0], inside[-1][1])] = None
+    found.pop(span, None)
+    return list(found)[:most]
+
+
+def has_letters(text: str) -> bool:
+    """Whether there is a letter or digit, or a symbol such as an emoji, in `text`: more than punctuation."""
+    return any(c.isalnum() or ord(c) > 0x2190 for c in text)
+
+
+def is_chinese(text: str) -> bool:
+    """Whether Chinese, Japanese or Korean characters make up a good part of `text`."""
+    letters = sum(c.isalpha() for c in text)
+    return len(_CJK.findall(text)) * 4 > letters
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Cc":
+        return " "
+    if category == "Cs" or (category == "Cf" and character != _JOINER):
+        return ""
+    return character
+
+
+def _units(text: str, span: Span) -> Iterator[Span]:
+    """Words, single characters of a script without spaces, and single marks."""
+    for match in _UNIT.finditer(text, *span):
+        start, end = match.span()
+        if not _CJK.search(match[0]):
+            yield start, end
+            continue
+        for part in re.finditer(rf"{_CJK.pattern}|[^\s]+?(?={_CJK.pattern}|$)", match[0]):
+            yield start + part.start(), start + part.end()
+
+
+def _stripped(text: str, start: int, end: int) -> Span | None:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return (start, end) if has_letters(text[start:end]) else None

@@ -1,0 +1,33 @@
+"""Results as sentences: the only place of the emotion domain that speaks."""
+
+from __future__ import annotations
+
+from bot.emotion.results import Emotion, Explanation
+from bot.roles import Role
+from config.strings import Strings
+
+FEELING_ROLES = ("emotion", "feelings")  # roles that ship; the line of any other begins with its title
+MAX_SPANS = 3  # named in a sentence
+
+
+def emotion_line(emotion: Emotion, role: Role) -> str:
+    """The line every surface shows: `😄 LLM 情感判断：正面`; of another role `🔥 Urgency: 紧急`."""
+    if role.name in FEELING_ROLES:
+        line = Strings()("emotion_line", emoji=emotion.emoji, label=emotion.label)
+    else:
+        line = f"{emotion.emoji} {role.title}: {emotion.label}"
+    return line.strip()
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """The sentence that names label and spans, in Chinese for Chinese text, else in English."""
+    strings = Strings("zh" if explanation.chinese else "en")
+    label = explanation.label
+    name = label.name if explanation.chinese or not label.english else f"{label.english} ({label.name})"
+    if not explanation.evidence:
+        return strings("explanation_whole", label=name)
+    spans = [
+        strings("explanation_span", text=each.text, weight=f"{each.weight:.2f}")
+        for each in explanation.evidence[:MAX_SPANS]
+    ]
+    return strings("explanation", label=name, spans=strings("explanation_separator").join(spans))

@@ -1,0 +1,71 @@
+"""Keys and values of one sequence of tokens, for every layer."""
+
+from __future__ import annotations
+
+import math
+import mmap
+
+import numpy as np
+
+from bot.engine.config.arrays import Floats
+from bot.engine.config.model_config import ModelConfig
+
+_MIN_CAPACITY = 64
+
+
+class KVCache:
+    """What attention needs of one token sequence. Copied by `fork`, never shared: sequences cannot mix.
+
+    states: float32 [num_layers, 2 * num_kv_heads, capacity, head_dim]; of each layer the keys' heads come
+        first, then the values'. Positions from `len(self)` on are uninitialized.
+    """
+
+    def __init__(self, config: ModelConfig, room: int = 0) -> None:
+        self.tokens: list[int] = []
+        self.states = _allocate(
+            config.num_layers, 2 * config.num_kv_heads, max(room, _MIN_CAPACITY), config.head_dim
+        )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def capacity(self) -> int:
+        """How many tokens fit before the memory must grow."""
+        return int(self.states.shape[2])
+
+    @property
+    def nbytes(self) -> int:
+        return self.states.nbytes
+
+    def reserve(self, length: int) -> None:
+        """Make room for `length` tokens in all, at least doubling what there was."""
+        if length > self.capacity:
+            self.states = _copy(self.states, len(self), max(length, 2 * self.capacity))
+
+    def fork(self, length: int, room: int = 0) -> KVCache:
+        """A copy of the first `length` tokens, with room for `room` more."""
+        if not 0 <= length <= len(self):
+            raise ValueError(f"cannot fork {length} tokens of {len(self)}")
+        copy = object.__new__(KVCache)
+        copy.tokens = self.tokens[:length]
+        copy.states = _copy(self.states, length, max(length + room, _MIN_CAPACITY))
+        return copy
+
+    def truncate(self, length: int) -> None:
+        """Forget all but the first `length` tokens; the memory stays as room."""
+        if not 0 <= length <= len(self):
+            raise ValueError(f"cannot truncate {len(self)} tokens to {length}")
+        del self.tokens[length:]
+
+
+def _allocate(*shape: int) -> Floats:
+    """Memory that is taken page by page as it is written: numpy's own would take much of it at once."""
+    return np.frombuffer(mmap.mmap(-1, 4 * math.prod(shape)), np.float32).reshape(shape)
+
+
+def _copy(states: Floats, length: int, capacity: int) -> Floats:
+    layers, heads, _, width = states.shape
+    grown = _allocate(layers, heads, capacity, width)
+    grown[:, :, :length] = states[:, :, :length]
+    return grown

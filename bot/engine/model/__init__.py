@@ -1,0 +1,1 @@
+"""The decoder: what both of its implementations are, and the one on torch's kernels."""

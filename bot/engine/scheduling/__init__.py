@@ -1,0 +1,1 @@
+"""Who goes next: requests, and the prefill, decode and scoring passes made of them."""

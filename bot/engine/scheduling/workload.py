@@ -1,0 +1,173 @@
+"""What the engine has to do, and what of it goes into the next pass. Used by the engine's thread alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.engine.cache.kv_cache import KVCache
+from bot.engine.cache.prefix_cache import PrefixCache
+from bot.engine.model.decoder import Decoder
+from bot.engine.scheduling.requests import Prefill, Request, Score, Stream
+
+SCORE_TOKENS = (
+    128  # in one scoring pass; with more, activations leave the processor's cache, and nothing is gained
+)
+PREFILL_TOKENS = 128  # of prompts in one pass
+SHARED_TOKENS = 128  # of either while answers are decoded, so that nobody waits long
+LAST_TOKENS = 64  # of a text too long for one scoring pass: what is left for that pass
+MAX_STREAMS = 8  # answers generated at once
+ANSWER_ROOM = 256  # tokens that a cache has room for at first beyond its prompt
+
+
+class Workload:
+    """Requests by their state: waiting, in prefill, being decoded; and labels to score.
+
+    running_bytes: memory that the KV caches of running answers may take; one answer always fits.
+    """
+
+    def __init__(self, decoder: Decoder, prefixes: PrefixCache, running_bytes: int) -> None:
+        self._decoder, self._prefixes = decoder, prefixes
+        empty = decoder.new_cache()
+        self._max_running_tokens = running_bytes * empty.capacity // empty.nbytes
+        self.scores: list[Score] = []
+        self.waiting: list[Stream] = []
+        self.prefills: list[Prefill] = []
+        self.streams: list[Stream] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.scores or self.waiting or self.prefills or self.streams)
+
+    @property
+    def has_generation(self) -> bool:
+        """Whether there are passes to do beside scoring."""
+        return bool(self.prefills or self.streams)
+
+    @property
+    def running(self) -> int:
+        """How many answers are being generated."""
+        return len(self.streams) + sum(isinstance(prefill.request, Stream) for prefill in self.prefills)
+
+    def requests(self) -> Iterator[Request]:
+        """Everybody who waits for an answer."""
+        yield from self.scores
+        yield from self.waiting
+        yield from self.streams
+        for prefill in self.prefills:
+            if isinstance(prefill.request, Stream):  # a score in prefill is also among the scores
+                yield prefill.request
+
+    def clear(self) -> None:
+        """Drop everything."""
+        for each in (self.scores, self.waiting, self.prefills, self.streams):
+            each.clear()
+
+    def add(self, request: Request) -> None:
+        """Take up a request."""
+        if isinstance(request, Score):
+            self.scores.append(request)
+        elif isinstance(request, Stream):
+            self.waiting.append(request)
+
+    def remove(self, request: Request) -> None:
+        """Take a request out, keeping its conversation's cache. Nothing happens if it is not there."""
+        self.drop(request)
+        if isinstance(request, Stream) and request.session is not None and request.cache is not None:
+            self._prefixes.keep(request.session, request.cache)
+            request.cache = None
+
+    def drop(self, request: Request) -> None:
+        """Take a request out, and its cache with it."""
+        for some in (self.scores, self.waiting, self.streams):
+            if request in some:
+                some.remove(request)  # type: ignore[arg-type]  # it is in there
+        self.prefills = [prefill for prefill in self.prefills if prefill.request is not request]
+
+    def drop_cancelled(self) -> None:
+        """Take out who does not wait any more."""
+        for request in [each for each in self.requests() if each.cancelled]:
+            self.remove(request)
+
+    def forget(self, session: str | None) -> None:
+        """Keep nothing of a conversation (None: of any), running answers included."""
+        self._prefixes.forget(session)
+        for request in self.requests():
+            if isinstance(request, Stream) and session in (None, request.session):
+                request.session = None
+
+    def admit(self) -> None:
+        """Begin the prefills that can be begun: missing prefixes, long texts, the prompts that have room."""
+        for score in self.scores:
+            base = self._base(score)
+            if base is not None and score.own_cache is None and score.cost(len(base)) > SCORE_TOKENS:
+                score.own_cache = base.fork(len(base), room=len(score.ids))
+                self.prefills.append(Prefill(score.ids[:-LAST_TOKENS], score.own_cache, score))
+        for stream in list(self.waiting):
+            if not self._has_room(stream):
+                return
+            base = self._base(stream)
+            if base is None:
+                continue
+            room = min(stream.max_tokens, ANSWER_ROOM)
+            cache = self._prefixes.take(stream.session, stream.ids, room)
+            if cache is None or len(cache) < len(base):
+                cache = base.fork(len(base), room=len(stream.ids) - len(base) + room)
+            stream.cache = cache
+            self.waiting.remove(stream)
+            self.prefills.append(Prefill(stream.ids, cache, stream))
+
+    def next_scores(self) -> list[tuple[Score, KVCache]]:
+        """The texts for one scoring pass, the oldest first, each with its prompt's cached beginning."""
+        budget = SHARED_TOKENS if self.has_generation else SCORE_TOKENS
+        found: list[tuple[Score, KVCache]] = []
+        for score in self.scores:
+            base = score.own_cache or self._base(score)
+            if base is None or any(prefill.request is score for prefill in self.prefills):
+                continue
+            if found and score.exact != found[0][0].exact:
+                continue
+            budget -= score.cost(len(base))
+            if found and budget < 0:
+                break
+            found.append((score, base))
+        return found
+
+    def next_generation(self) -> list[tuple[Stream | Prefill, int]]:
+        """One decode step of every answer, and the prefills beside it with how many tokens of each.
+
+        Prefills of scores come before those of answers, the oldest first.
+        """
+        order = sorted(self.prefills, key=lambda prefill: isinstance(prefill.request, Stream))
+        budget = SHARED_TOKENS if self.streams or len(order) > 1 else PREFILL_TOKENS
+        found: list[tuple[Stream | Prefill, int]] = [(stream, 1) for stream in self.streams]
+        for prefill in order:
+            count = min(prefill.remaining, budget)
+            if count:
+                found.append((prefill, count))
+                budget -= count
+        return found
+
+    def finish_prefill(self, prefill: Prefill) -> None:
+        """A prefill is complete: a prefix is pinned from now on, a prompt's answer is decoded."""
+        self.prefills.remove(prefill)
+        if prefill.request is None:
+            self._prefixes.pin(prefill.cache)
+        elif isinstance(prefill.request, Stream):
+            self.streams.append(prefill.request)
+
+    def _base(self, request: Request) -> KVCache | None:
+        """The KV cache of the request's prefix; where there is none its prefill is begun."""
+        if not request.shared:
+            return self._decoder.new_cache()
+        found = self._prefixes.prefix(request.prefix)
+        if found is None and not any(r.request is None and r.tokens == request.prefix for r in self.prefills):
+            # Texts are scored in the prefix's own cache, behind its tokens.
+            cache = self._decoder.new_cache(room=request.shared + SCORE_TOKENS)
+            self.prefills.append(Prefill(request.prefix, cache))
+        return found
+
+    def _has_room(self, stream: Stream) -> bool:
+        running = [*self.streams, *(r.request for r in self.prefills if isinstance(r.request, Stream))]
+        expected = sum(len(each.ids) + each.max_tokens // 2 for each in (*running, stream))
+        return not running or (len(running) < MAX_STREAMS and expected <= self._max_running_tokens)

@@ -1,0 +1,208 @@
+"""Prompts to token ids through the model's own chat template, and token ids back to text.
+
+Text from people and from the model is always encoded as text: a typed `<|im_start|>` becomes the
+characters it is made of, never the control token, and so does a typed `<tool_call>`, whatever
+tokenizer.json says of it. The template's own control tokens are the only ones in a prompt.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import AddedToken, Tokenizer
+
+from bot.engine.config.arrays import common_prefix
+from bot.engine.errors import EngineError
+from bot.engine.interface import Message, Prompt, Speaker
+
+# Used where a model directory brings no template of its own (the ChatML of the Qwen family).
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
+    "+ '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+# Characters: instructions, examples and turns recur and are cached; longer texts are not.
+_CACHED = 4000
+# Private-use characters stand for contents while the template runs, so that what it writes and
+# what a person wrote can be told apart afterwards.
+_PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
+
+
+class ChatTokenizer:
+    """The tokenizer and chat template of one model directory. Safe to share between threads."""
+
+    def __init__(self, directory: Path, vocab_size: int | None = None) -> None:
+        """`vocab_size`: that of the model. Raises EngineError for a tokenizer that does not belong to it."""
+        self._tokenizer = _open_tokenizer(directory / "tokenizer.json", vocab_size)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        # Control tokens are looked up by name; what is encoded is always text.
+        self._tokenizer.encode_special_tokens = True
+        settings = _read_json(directory / "tokenizer_config.json")
+        self._names = {
+            key: _token_text(settings.get(key))
+            for key in ("bos_token", "eos_token", "pad_token", "unk_token")
+        }
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._added = {token.content: number for number, token in added.items()}
+        # Those that an answer does not show, as the file says.
+        self._hidden = frozenset(number for number, token in added.items() if token.special)
+        # Only special tokens are not looked for in text: a `<think>` that the file calls none becomes one.
+        self._tokenizer.add_special_tokens(
+            [AddedToken(text, special=True, normalized=False) for text in self._added]
+        )
+        pattern = "|".join(re.escape(text) for text in sorted(self._added, key=len, reverse=True))
+        self._controls = re.compile(f"({pattern})") if pattern else None
+        self._shared = lru_cache(maxsize=64)(self._encode_shared)
+        self._pieces = lru_cache(maxsize=512)(self._encode_piece)
+        self._template = _compile(_find_template(directory, settings))
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids of the whole prompt, ending where the assistant's answer goes on."""
+        return self._encode(prompt.messages, answer=True, opening=prompt.opening)
+
+    def encode_shared(self, prompt: Prompt) -> list[int]:
+        """Token ids with which `encode` begins whatever follows the prompt's shared messages.
+
+        It is what two made-up continuations have in common, so that what the template writes before
+        the next message counts too, and nothing of any real message does.
+        """
+        shared = prompt.messages[: prompt.shared]
+        if not shared or len(shared) == len(prompt.messages):
+            return []
+        return self._shared(shared, prompt.messages[prompt.shared].speaker)
+
+    def encode_text(self, text: str) -> list[int]:
+        """Token ids of plain text; control tokens in it are only characters."""
+        return list(self._pieces(text) if len(text) <= _CACHED else self._encode_piece(text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids`, those left out that the tokenizer's file calls special.
+
+        An unfinished character shows as U+FFFD.
+        """
+        shown = [number for number in ids if number not in self._hidden]
+        return str(self._tokenizer.decode(shown, skip_special_tokens=False))
+
+    @property
+    def eos_token_ids(self) -> set[int]:
+        """Ids that end a turn, as far as the tokenizer's own settings name them."""
+        names = [self._names["eos_token"], "<|im_end|>", "<|endoftext|>", "<|eot_id|>"]
+        return {self._added[name] for name in names if name in self._added}
+
+    def _encode_piece(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _encode_shared(self, shared: tuple[Message, ...], speaker: Speaker) -> list[int]:
+        ways = [self._encode((*shared, Message(speaker, text)), answer=True) for text in ("a", "1")]
+        return ways[0][: common_prefix(*ways)]
+
+    def _encode(self, messages: Sequence[Message], answer: bool, opening: str = "") -> list[int]:
+        placeholders = [
+            {"role": message.speaker, "content": f"\ue000{number}\ue001"}
+            for number, message in enumerate(messages)
+        ]
+        try:
+            text = self._template.render(
+                messages=placeholders,
+                add_generation_prompt=answer,
+                enable_thinking=False,
+                **self._names,
+            )
+        except TemplateError as problem:
+            raise EngineError(f"the model's chat template refuses this conversation: {problem}") from None
+        contents = [message.content for message in messages]
+        # A control token is looked for only in what the template wrote; the text between two of
+        # them is encoded in one go, so that pieces merge exactly as they did in training.
+        ids: list[int] = []
+        pending = ""
+        for piece, number in _split(text, len(contents)):
+            if number is not None:
+                pending += contents[number]
+                continue
+            for part in self._controls.split(piece) if self._controls else [piece]:
+                if part in self._added:
+                    ids += self.encode_text(pending) if pending else []
+                    ids.append(self._added[part])
+                    pending = ""
+                else:
+                    pending += part
+        pending += opening
+        return ids + (self.encode_text(pending) if pending else [])
+
+
+def _open_tokenizer(file: Path, vocab_size: int | None) -> Tokenizer:
+    mend = "put the model's own file there, or run `python -m bot fetch`"
+    if not file.is_file():
+        raise EngineError(f"{file} is missing: {mend}")
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as problem:  # the library has no type of its own for it
+        said = " ".join(str(problem).split())
+        raise EngineError(f"{file} is damaged ({said}): {mend}") from None
+    last = max([tokenizer.get_vocab_size() - 1, *tokenizer.get_added_tokens_decoder()])
+    if vocab_size is not None and last >= vocab_size:
+        raise EngineError(f"{file} has tokens up to {last}, the model only {vocab_size}: {mend}")
+    return tokenizer
+
+
+def _split(text: str, count: int) -> list[tuple[str, int | None]]:
+    """Pieces of a rendered template: (its own text, None) or ("", number of a content)."""
+    pieces: list[tuple[str, int | None]] = []
+    end = 0
+    for match in _PLACEHOLDER.finditer(text):
+        pieces.append((text[end : match.start()], None))
+        if int(match[1]) < count:
+            pieces.append(("", int(match[1])))
+        end = match.end()
+    return [*pieces, (text[end:], None)]
+
+
+def _find_template(directory: Path, settings: dict[str, Any]) -> str:
+    file = directory / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    template = settings.get("chat_template")
+    if isinstance(template, list):  # several named ones
+        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+    return template if isinstance(template, str) else CHATML
+
+
+def _compile(source: str) -> Any:
+    """A template in the sandbox that transformers uses: no attribute of Python is reachable from it."""
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[loopcontrols],
+        autoescape=False,  # no HTML
+    )
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
+    return environment.from_string(source)
+
+
+def _token_text(value: object) -> str:
+    if isinstance(value, dict):
+        value = value.get("content")
+    return value if isinstance(value, str) else ""
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else {}

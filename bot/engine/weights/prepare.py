@@ -1,0 +1,156 @@
+"""Prepared weights: a file beside the model that holds them quantized, read by memory map or by copy.
+
+Written whole or not at all, and used only where it was made for this processor's kernels from these weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from bot.engine import compiled
+from bot.engine.config.arrays import StoredTensor
+from bot.engine.config.model_config import ModelConfig, read_model_config
+from bot.engine.config.precision import choose_precision
+from bot.engine.weights.checkpoint import Checkpoint
+from bot.engine.weights.safetensors import SafetensorsFile, SafetensorsWriter
+
+log = logging.getLogger(__name__)
+
+VERSION = "1"
+LOCK = ".prepare.lock"
+
+Progress = Callable[[int, int], None]  # parts done, parts in all
+
+
+class PreparedWeights:
+    """The tensors of one file, a part at a time: they are named PART/NAME."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises SafetensorsError or OSError for a file that is not whole."""
+        self._file = SafetensorsFile(file)
+        self.metadata = self._file.metadata
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of parts, in the order written."""
+        return list(dict.fromkeys(name.rpartition("/")[0] for name in self._file.shapes))
+
+    def part(self, name: str, mapped: bool) -> dict[str, StoredTensor]:
+        """A part's tensors by name. `mapped`: as views of the file; else read into memory."""
+        prefix = name + "/"
+        return {
+            each[len(prefix) :]: self._file.get(each, mapped)
+            for each in self._file.shapes
+            if each.startswith(prefix)
+        }
+
+
+def prepared_file(directory: Path, precision: str) -> Path:
+    """Where `prepare` puts the weights of one precision."""
+    return directory / f"prepared-{precision}.safetensors"
+
+
+def open_prepared(directory: Path, precision: str) -> PreparedWeights | None:
+    """The prepared weights, if there are any and they were made here from this checkpoint."""
+    try:
+        found = PreparedWeights(prepared_file(directory, precision))
+    except (OSError, ValueError):
+        return None
+    wanted = _metadata(directory, precision, read_model_config(directory), Checkpoint(directory))
+    return found if found.metadata == wanted else None
+
+
+def prepare(directory: Path, precision: str = "auto", progress: Progress | None = None) -> Path:
+    """Write the weights of one precision and return the file. Raises EngineError for a bad directory.
+
+    Interrupted, it leaves at most a temporary file, which the next call removes. Where the file is
+    there already and belongs to these weights, nothing is done. Of two calls at once, also from other
+    processes, the second waits and finds the first one's file.
+    """
+    config = read_model_config(directory)
+    precision = choose_precision(precision, config)
+    file = prepared_file(directory, precision)
+    if open_prepared(directory, precision) is None:  # else the directory may be read-only
+        with _locked(directory):
+            if open_prepared(directory, precision) is None:
+                _write(file, directory, precision, config, progress)
+    if compiled.suits(config, precision):
+        from bot.engine.compiled import object_cache  # numba is imported where it is used only
+
+        object_cache.fill()
+    return file
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Wait while another process prepares in `directory`, where the file system has locks."""
+    lock = FileLock(directory / LOCK)
+    try:
+        lock.acquire()
+    except OSError as problem:
+        log.info("%s cannot be locked: %s", directory, problem)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write(
+    file: Path, directory: Path, precision: str, config: ModelConfig, progress: Progress | None
+) -> None:
+    import torch  # imported where it is used only
+
+    from bot.engine.weights.quantize import quantization_method, quantized_parts
+    from bot.engine.weights.torch_tensors import from_torch
+
+    method = quantization_method(precision, compiled.suits(config, precision))
+    checkpoint = Checkpoint(directory)
+    total = 6 * config.num_layers + 2
+    metadata = _metadata(directory, precision, config, checkpoint)
+    with torch.inference_mode(), SafetensorsWriter(file, metadata) as writer:
+        for done, (name, tensors) in enumerate(quantized_parts(checkpoint, config, method)):
+            for each, tensor in tensors.items():
+                writer.add(f"{name}/{each}", from_torch(tensor))
+            if progress is not None:
+                progress(min(done + 1, total), total)
+
+
+def _metadata(directory: Path, precision: str, config: ModelConfig, checkpoint: Checkpoint) -> dict[str, str]:
+    """What prepared weights must say of themselves to be used here."""
+    return {
+        "version": VERSION,
+        "precision": precision,
+        "source": _fingerprint([directory / "config.json", *checkpoint.files]),
+        "layout": _layout(config, precision),
+    }
+
+
+def _fingerprint(files: Iterable[Path]) -> str:
+    """Of the sizes and a sample of the contents: copying the files keeps it, writing others changes it."""
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size};".encode())
+        with file.open("rb") as content:
+            digest.update(content.read(1 << 20))
+            for part in range(1, 65):
+                content.seek(size * part // 65)
+                digest.update(content.read(4096))
+    return digest.hexdigest()
+
+
+def _layout(config: ModelConfig, precision: str) -> str:
+    """A name for how this processor's kernels lay the weights out, where that differs."""
+    if precision != "int4":
+        return ""
+    if compiled.suits(config, precision):
+        return "nibbles in words, head in int8"
+    from bot.engine.weights import int4  # torch is imported where it is used only
+
+    return int4.layout()

@@ -1,0 +1,152 @@
+"""Files of the safetensors format: eight bytes with the header's length, a JSON header, the tensors' bytes.
+
+The library of that name reads bfloat16 into torch alone and writes only what is in memory whole; here a
+start without torch maps the weights, and a tensor is written in pieces as it is converted or quantized.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bot.engine.config.arrays import DTYPES, StoredTensor
+
+_LENGTH = 8  # bytes of the header's length
+_MAX_HEADER = 1 << 26
+_HEADER_ROOM = 1 << 18  # bytes kept free for the header of a file being written: it is known at the end
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class SafetensorsError(ValueError):
+    """A file that is not whole; the message says what is wrong with it, without its name."""
+
+
+class SafetensorsFile:
+    """The tensors of one file. A memory map lives as long as the last array that reads it."""
+
+    def __init__(self, file: Path) -> None:
+        """Read the header. Raises SafetensorsError or OSError for a file that is not whole."""
+        self._file = file
+        size = file.stat().st_size
+        with file.open("rb") as content:
+            length = int.from_bytes(content.read(_LENGTH), "little")
+            if size < _LENGTH or length > min(size - _LENGTH, _MAX_HEADER):
+                raise SafetensorsError("is cut short or is not a safetensors file")
+            try:
+                header = json.loads(content.read(length))
+                self.metadata: dict[str, str] = header.pop("__metadata__", {})
+                self._places = {name: _Place(entry) for name, entry in header.items()}
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise SafetensorsError("is damaged, its list of tensors cannot be read") from None
+        self._start = _LENGTH + length
+        whole = self._start + max((place.end for place in self._places.values()), default=0)
+        if whole != size:
+            raise SafetensorsError(f"has {size} bytes where its list of tensors needs {whole}")
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shape of each tensor by name, in the order written."""
+        return {name: place.shape for name, place in self._places.items()}
+
+    def get(self, name: str, mapped: bool = True) -> StoredTensor:
+        """A tensor; `mapped`: as a view of the file, else read into memory. Raises ValueError or OSError."""
+        place = self._places[name]
+        if place.dtype not in DTYPES:
+            raise SafetensorsError(f"has {name} in {place.dtype}, which no weight has")
+        dtype, start = DTYPES[place.dtype], self._start + place.begin
+        if mapped and place.end > place.begin and start % dtype.itemsize == 0:
+            # Copied where it is written to, so that nothing can change the file.
+            view = np.memmap(self._file, dtype, mode="c", offset=start, shape=place.shape)
+            return StoredTensor(view.view(np.ndarray), place.dtype)
+        data = np.empty(place.end - place.begin, np.uint8)
+        with self._file.open("rb", buffering=0) as content:
+            content.seek(start)
+            into, at = data.data, 0
+            while at < len(into) and (count := content.readinto(into[at:])):
+                at += count
+        return StoredTensor(data.view(dtype).reshape(place.shape), place.dtype)
+
+
+class _Place:
+    """Where a tensor lies: its dtype's name, shape, and first and last byte after the header."""
+
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self.dtype: str = entry["dtype"]
+        self.shape = tuple(int(size) for size in entry["shape"])
+        self.begin, self.end = (int(offset) for offset in entry["data_offsets"])
+
+
+class SafetensorsWriter:
+    """Writes tensors one after the other into a temporary file, which becomes `file` when all went well."""
+
+    def __init__(self, file: Path, metadata: Mapping[str, str]) -> None:
+        self._file = file
+        self._temporary = file.with_name(f".{file.name}.{os.getpid()}")
+        self._header: dict[str, object] = {"__metadata__": dict(metadata)}
+        self._end = 0
+
+    def __enter__(self) -> SafetensorsWriter:
+        for left in self._file.parent.glob(f".{self._file.name}.*"):  # of one that was interrupted
+            left.unlink(missing_ok=True)
+        self._out = self._temporary.open("wb")
+        self._out.seek(_HEADER_ROOM)
+        return self
+
+    def add(self, name: str, tensor: StoredTensor) -> None:
+        """Append a tensor that is in memory."""
+        self.add_pieces(name, tensor.dtype, tensor.data.shape, [tensor.data])
+
+    def add_pieces(
+        self, name: str, dtype: str, shape: tuple[int, ...], pieces: Iterable[NDArray[Any]]
+    ) -> None:
+        """Append a tensor whose numbers come in order, in pieces of any size.
+
+        Raises SafetensorsError where they do not fill the shape.
+        """
+        begin = self._end
+        for piece in pieces:
+            data = np.ascontiguousarray(piece, DTYPES[dtype]).view(np.uint8).reshape(-1).data
+            self._out.write(data)
+            self._end += len(data)
+        wanted = int(np.prod(shape, dtype=np.int64)) * DTYPES[dtype].itemsize
+        if self._end - begin != wanted:
+            raise SafetensorsError(f"got {self._end - begin} bytes of {name} instead of {wanted}")
+        self._header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, self._end]}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if problem is None:
+                text = json.dumps(self._header).encode()
+                if len(text) > _HEADER_ROOM - _LENGTH:
+                    raise SafetensorsError("would have too many tensors for its header")
+                self._out.seek(0)
+                room = _HEADER_ROOM - _LENGTH
+                self._out.write(room.to_bytes(_LENGTH, "little") + text.ljust(room))
+                self._out.flush()
+                os.fsync(self._out.fileno())
+                self._out.close()
+                self._temporary.replace(self._file)
+                _sync_directory(self._file.parent)
+        finally:
+            self._out.close()
+            self._temporary.unlink(missing_ok=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    with contextlib.suppress(OSError):  # not every file system can; the file itself is synced
+        number = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -1,0 +1,81 @@
+"""Accepted requests and how far each one is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from bot.schema import RequestRow
+from bot.storage.database import Database
+from bot.storage.records import Request
+
+UNFINISHED = ("received", "answering")
+
+
+class AcceptedRequests(Database):
+    """Queries on requests. Their payloads are opaque here: see bot.inbox.payloads."""
+
+    async def accept(self, request: Request) -> bool:
+        """Store a request, as `received` or another state. False when one of its key is stored already."""
+        now = time.time()
+        row = {
+            "key": request.key,
+            "thread": request.thread,
+            "kind": request.kind,
+            "user": request.user,
+            "payload": request.payload,
+            "state": request.state,
+            "received_at": request.received_at or now,
+            "changed_at": now,
+        }
+        change = self._insert(RequestRow).values(row).on_conflict_do_nothing(index_elements=["key"])
+        async with self._write() as connection:
+            return bool((await connection.execute(change.returning(RequestRow.id))).first())
+
+    async def withdraw(self, key: str) -> None:
+        """Delete a request that turned out to be none."""
+        async with self._write() as connection:
+            await connection.execute(delete(RequestRow).where(RequestRow.key == key))
+
+    async def advance(
+        self, key: str, state: str, answer_ts: str | None = None, problem: str | None = None
+    ) -> None:
+        """Carry a request to its next state: received, answering, answered or failed."""
+        values: dict[str, Any] = {"state": state, "changed_at": time.time()}
+        if answer_ts is not None:
+            values["answer_ts"] = answer_ts
+        if problem is not None:
+            values["problem"] = problem
+        mine = update(RequestRow).where(RequestRow.key == key)
+        if state in UNFINISHED:  # a note that comes late takes nothing back
+            mine = mine.where(RequestRow.state.in_(UNFINISHED))
+        async with self._write() as connection:
+            await connection.execute(mine.values(values))
+
+    async def request(self, key: str) -> Request | None:
+        """One request by its key, or None."""
+        async with self._read() as connection:
+            row = (await connection.execute(select(RequestRow).where(RequestRow.key == key))).first()
+        return None if row is None else _request(row)
+
+    async def unfinished(self) -> list[Request]:
+        """Requests that were accepted and not yet answered, in the order they came."""
+        rows = select(RequestRow).where(RequestRow.state.in_(UNFINISHED)).order_by(RequestRow.id)
+        async with self._read() as connection:
+            return [_request(row) for row in (await connection.execute(rows)).all()]
+
+
+def _request(row: Any) -> Request:
+    return Request(
+        row.key,
+        row.thread,
+        row.kind,
+        row.payload,
+        row.user,
+        row.state,
+        row.answer_ts,
+        row.problem,
+        row.received_at,
+    )

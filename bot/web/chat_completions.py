@@ -1,0 +1,139 @@
+"""POST /v1/chat/completions and GET /v1/models, in the shapes that OpenAI's clients read."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from bot.app.metrics import RequestTimer
+from bot.engine import Engine, PromptTooLong, count_text
+from bot.web.completion_request import CompletionRequest, read_completion
+from bot.web.context import CONTEXT
+from bot.web.errors import Refused, refusal, watch_request
+from bot.web.json_body import read_object
+from bot.web.responses import EventStream, json_response
+
+_STARTED = int(time.time())
+
+
+async def models(request: web.Request) -> web.Response:
+    """The one model."""
+    engine = request.app[CONTEXT].services.engine
+    return json_response({"object": "list", "data": [_model(engine)]})
+
+
+async def model(request: web.Request) -> web.Response:
+    """One model by name."""
+    engine = request.app[CONTEXT].services.engine
+    _check_model(engine, request.match_info["name"])
+    return json_response(_model(engine))
+
+
+async def complete(request: web.Request) -> web.StreamResponse:
+    """Answer a conversation, at once or streamed."""
+    engine = request.app[CONTEXT].services.engine
+    asked = read_completion(await read_object(request))
+    _check_model(engine, asked.model)
+    with watch_request("openai") as timer:
+        completion = Completion(engine, asked, timer)
+        if asked.stream:
+            return await _stream(request, completion, asked.usage)
+        content = "".join([piece async for piece in completion.pieces()])
+    message = {"role": "assistant", "content": content, "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason, "logprobs": None}
+    return json_response(
+        {**completion.head("chat.completion"), "choices": [choice], "usage": completion.usage()}
+    )
+
+
+class Completion:
+    """One completion in progress, with what a response says beside the text."""
+
+    def __init__(self, engine: Engine, asked: CompletionRequest, timer: RequestTimer) -> None:
+        self._engine, self._asked, self._timer = engine, asked, timer
+        self._id, self._created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
+        self._prompt_tokens = engine.count(asked.prompt)
+        room = engine.context_tokens - self._prompt_tokens
+        if room < 1:
+            raise PromptTooLong(self._prompt_tokens, engine.context_tokens - 1)
+        self._limit = min(asked.limit or room, room)
+        self._text = ""
+
+    async def pieces(self) -> AsyncGenerator[str]:
+        """The text as it is decoded."""
+        sampling = replace(self._asked.sampling, max_tokens=self._limit)
+        async with aclosing(self._engine.stream(self._asked.prompt, sampling)) as pieces:
+            async for piece in pieces:
+                self._timer.note_text()
+                self._text += piece
+                yield piece
+        self._timer.count_tokens(self._prompt_tokens, self.completion_tokens)
+
+    @property
+    def completion_tokens(self) -> int:
+        """How many tokens the text has; the one that ended the turn is not counted."""
+        return count_text(self._engine, self._text)
+
+    @property
+    def finish_reason(self) -> str:
+        """`length` where the limit ended the text, else `stop`."""
+        return "length" if self.completion_tokens >= self._limit else "stop"
+
+    def usage(self) -> dict[str, int]:
+        """Token counts."""
+        completion_tokens = self.completion_tokens
+        return {
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": self._prompt_tokens + completion_tokens,
+        }
+
+    def head(self, kind: str) -> dict[str, Any]:
+        """The fields with which every object of this completion begins."""
+        return {"id": self._id, "object": kind, "created": self._created, "model": self._engine.name}
+
+
+async def _stream(request: web.Request, completion: Completion, with_usage: bool) -> web.StreamResponse:
+    events = EventStream(request)
+    head = completion.head("chat.completion.chunk") | ({"usage": None} if with_usage else {})
+
+    async def send(delta: dict[str, str], finish_reason: str | None = None) -> None:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+        await events.send({**head, "choices": [choice]})
+
+    try:
+        async with aclosing(completion.pieces()) as pieces:
+            async for piece in pieces:
+                if not events.started:  # only now is it certain that the engine takes the request
+                    await send({"role": "assistant", "content": ""})
+                await send({"content": piece})
+    except Exception as problem:
+        if not events.started:
+            raise
+        await events.send(refusal(problem).body(openai=True))
+        return await events.end()
+    await send({} if events.started else {"role": "assistant", "content": ""}, completion.finish_reason)
+    if with_usage:
+        await events.send({**head, "choices": [], "usage": completion.usage()})
+    await events.send("[DONE]")
+    return await events.end()
+
+
+def _model(engine: Engine) -> dict[str, Any]:
+    return {"id": engine.name, "object": "model", "created": _STARTED, "owned_by": "local"}
+
+
+def _check_model(engine: Engine, name: str) -> None:
+    if name != engine.name:
+        raise Refused(
+            404,
+            "model_not_found",
+            f"there is no model {name[:80]!r}; there is {engine.name!r}",
+            param="model",
+        )

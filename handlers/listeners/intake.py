@@ -1,0 +1,121 @@
+"""Events become stored requests, or nothing. All of it happens before the event is acknowledged."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from bot.inbox import InboxFull
+from bot.inbox.payloads import Payload, Question, encode
+from bot.roles import split_tag
+from bot.storage import Request
+from handlers.formatting.readable import is_for_someone_else, names_bot, without_bot
+from handlers.replies.thread_history import thread_turns
+from handlers.transport.context import SlackContext, message_key, thread_key, user_key
+
+log = logging.getLogger(__name__)
+
+# What a stored request keeps of a message: enough to answer it.
+_KEPT = ("text", "files", "attachments")
+_SPOKEN = (None, "file_share", "thread_broadcast")  # subtypes of messages in which somebody says something
+
+
+async def take_message(slack: SlackContext, event: dict[str, Any], team: str, surface: str = "") -> None:
+    """A message, in whatever event: a request, part of a thread, or nothing to the bot."""
+    identity = await slack.identity()
+    user = event.get("user")
+    if not user or event.get("bot_id") or user == identity.user or event.get("subtype") not in _SPOKEN:
+        return
+    text, channel, ts = str(event.get("text") or ""), event["channel"], event["ts"]
+    thread_ts = event.get("thread_ts") or ts
+    named = event["type"] == "app_mention" or names_bot(text, identity.user)
+    direct = event.get("channel_type") == "im" or channel.startswith("D")
+    surface = surface or ("direct" if direct else "mention" if named else "thread")
+    message = {key: event[key] for key in _KEPT if event.get(key)}
+    message["files"] = [{"id": file.get("id")} for file in event.get("files") or []]
+    question = Question(team, channel, ts, thread_ts, user, message, surface)
+    if surface == "thread":
+        kind = await _follows(slack, question, event)
+    else:
+        kind = _kind(text, identity.user)
+    if kind is None:
+        return
+    if not slack.allowed(channel):
+        if surface != "thread":
+            strings = await slack.strings(team, user)
+            await slack.post_ephemeral(channel, user, strings("not_here"), event.get("thread_ts"))
+        return
+    if kind != "maybe":
+        await slack.services.storage.join(thread_key(team, channel, thread_ts), user_key(team, user))
+    await take(slack, question_request(kind, question), question, event.get("thread_ts"))
+
+
+def new_request(kind: str, payload: Payload, key: str, thread: str = "") -> Request:
+    """The request to store; those of one `thread` keep their order, one without shares it with no other."""
+    return Request(key, thread or key, kind, encode(payload), user_key(payload.team, payload.user))
+
+
+def question_request(kind: str, question: Question) -> Request:
+    """The request that a message makes: chat, maybe or emotion."""
+    again = f":{question.again}" if question.again else ""
+    return new_request(
+        kind,
+        question,
+        message_key(question.team, question.channel, question.ts) + again,
+        thread_key(question.team, question.channel, question.thread_ts),
+    )
+
+
+async def take(slack: SlackContext, request: Request, payload: Payload, thread_ts: str | None = None) -> bool:
+    """Store a request; when too many wait, say so to the person instead. False when nothing was stored."""
+    try:
+        return await slack.inbox.accept(request)
+    except InboxFull as full:
+        if full.tell:
+            strings = await slack.strings(payload.team, payload.user)
+            channel = payload.channel or payload.user
+            await slack.post_ephemeral(channel, payload.user, strings("overloaded"), thread_ts)
+        return False
+
+
+async def take_change(slack: SlackContext, event: dict[str, Any], team: str) -> None:
+    """A message was edited or deleted: the bot's memory of its thread changes with it."""
+    before, after = event.get("previous_message") or {}, event.get("message") or {}
+    ts = event.get("deleted_ts") or after.get("ts") or before.get("ts")
+    if not ts or before.get("bot_id") or after.get("bot_id"):
+        return
+    thread = thread_key(team, event["channel"], after.get("thread_ts") or before.get("thread_ts") or ts)
+    if event["subtype"] == "message_deleted" or after.get("subtype") == "tombstone":
+        await slack.services.storage.edit(thread, ts, None)
+    elif after.get("text") != before.get("text"):
+        turns = await thread_turns(slack, team, [after])
+        await slack.services.storage.edit(thread, ts, turns[0].text if turns else None)
+
+
+def _kind(text: str, bot_user: str) -> str:
+    """Whether a text is to be classified or talked about."""
+    return "emotion" if split_tag(without_bot(text, bot_user))[0] == "emotion" else "chat"
+
+
+async def _follows(slack: SlackContext, question: Question, event: dict[str, Any]) -> str | None:
+    """The kind of a channel message without a mention: only replies in the bot's threads count."""
+    if question.thread_ts == question.ts:
+        return None
+    identity = await slack.identity()
+    storage = slack.services.storage
+    thread = thread_key(question.team, question.channel, question.thread_ts)
+    known = await storage.thread(thread)
+    joined = known is not None and known.joined
+    if known is None and event.get("parent_user_id") == identity.user:
+        joined = True
+    if known is not None and not joined:
+        return None
+    text = str(event.get("text") or "")
+    settings = await storage.settings(user_key(question.team, question.user))
+    follow = slack.services.settings.thread_follow if settings.follow is None else settings.follow
+    if not follow or is_for_someone_else(text, identity.user):
+        if joined:
+            turns = await thread_turns(slack, question.team, [event])
+            await slack.services.conversations.absorb(thread, turns)
+        return None
+    return _kind(text, identity.user) if joined else "maybe"

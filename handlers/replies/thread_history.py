@@ -1,0 +1,102 @@
+"""A thread's messages as text and as turns of a conversation, and which of them answer a request."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.roles import split_tag
+from bot.storage import Turn
+from handlers.formatting.readable import mentioned_users, readable
+from handlers.transport.context import SlackContext, user_key
+from handlers.transport.thread_reader import answer_payload
+
+
+async def plain_text(slack: SlackContext, text: str) -> str:
+    """Slack's markup as text, people called by their names; the bot's own mention is left out."""
+    bot_user = (await slack.identity()).user
+    names = {user: (await slack.person(user)).name for user in mentioned_users(text) - {bot_user}}
+    return readable(text, names)
+
+
+async def message_text(slack: SlackContext, message: dict[str, Any]) -> str:
+    """A message's text with what it quotes: messages shared into it stand before it, as quotations."""
+    if message.get("plain"):  # a command's text, which is no markup any more
+        return str(message["text"])
+    parts = []
+    for shared in message.get("attachments") or []:
+        if shared.get("is_msg_unfurl") or shared.get("is_share") or shared.get("message_blocks"):
+            quoted = await plain_text(slack, str(shared.get("text") or shared.get("fallback") or ""))
+            name = shared.get("author_name") or shared.get("author_subname") or ""
+            if quoted:
+                parts.append("\n".join("> " + line for line in f"{name}: {quoted}".splitlines()))
+    parts.append(await plain_text(slack, str(message.get("text") or "")))
+    return "\n".join(part for part in parts if part)
+
+
+async def thread_turns(slack: SlackContext, team: str, messages: Iterable[dict[str, Any]]) -> list[Turn]:
+    """Messages of a thread as turns. Texts to be classified, and their answers, are no conversation."""
+    identity = await slack.identity()
+    turns: list[Turn] = []
+    for message in messages:
+        at = float(message["ts"])
+        if message.get("bot_id") == identity.bot or message.get("user") == identity.user:
+            payload = answer_payload(message)
+            if payload.get("kind") != "chat" or not payload.get("final"):
+                continue
+            asked = str(payload.get("asked") or message["ts"])
+            text = answer_text(message)
+            if turns and turns[-1].speaker == "assistant" and turns[-1].ts == asked:
+                turns[-1] = Turn("assistant", f"{turns[-1].text}\n\n{text}", ts=asked, at=float(asked))
+            elif text:
+                turns.append(Turn("assistant", text, ts=asked, at=float(asked)))
+            continue
+        if message.get("bot_id") or message.get("subtype") not in (None, "file_share", "thread_broadcast"):
+            continue
+        mode, text = split_tag(await message_text(slack, message))
+        if text and mode != "emotion" and (user := message.get("user")):
+            name = (await slack.person(user)).name
+            turns.append(Turn("user", text, name, user_key(team, user), message["ts"], at))
+    return turns
+
+
+def answer_text(message: dict[str, Any]) -> str:
+    """The Markdown of one of the bot's messages."""
+    texts = [block["text"] for block in message.get("blocks") or [] if block.get("type") == "markdown"]
+    return "\n".join(texts) if texts else html.unescape(str(message.get("text") or ""))
+
+
+@dataclass(frozen=True)
+class PostedAnswer:
+    """What an earlier process had posted of one answer."""
+
+    final: str | None  # ts of the finished answer's last message
+    unfinished: tuple[str, ...]  # ts of messages that were being written
+
+
+NOTHING_POSTED = PostedAnswer(None, ())
+
+
+def find_answer(
+    messages: Sequence[dict[str, Any]], bot: str, key: str, asked: str, noted: str | None
+) -> PostedAnswer:
+    """Look in a thread for the answer to request `key`, which was asked at `asked`.
+
+    A message that was being streamed carries no metadata yet; `noted` is its ts where it was stored.
+    One without any is taken for this answer's: replies of a thread are written one at a time.
+    """
+    final, unfinished = None, []
+    for message in messages:
+        if message.get("bot_id") != bot or float(message["ts"]) <= float(asked):
+            continue
+        payload = answer_payload(message)
+        if payload.get("request") == key:
+            if payload.get("final") and payload.get("last"):
+                final = message["ts"]
+            else:
+                unfinished.append(message["ts"])
+        elif message["ts"] == noted or (not payload and message.get("streaming_state") == "in_progress"):
+            unfinished.append(message["ts"])
+    return PostedAnswer(final, tuple(unfinished))

@@ -1,0 +1,48 @@
+"""What Slack's refusals mean: which go away by themselves, and which are about the tokens or the app."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import ClientError
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+# Error codes with which the same call may succeed later.
+TRANSIENT = (
+    "fatal_error",
+    "internal_error",
+    "ratelimited",
+    "rate_limited",
+    "request_timeout",
+    "service_unavailable",
+)
+
+
+class SlackRefused(RuntimeError):
+    """Slack does not take the tokens; the message says the mend."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(
+            f"Slack refuses the bot ({code}): check SLACK_BOT_TOKEN and SLACK_APP_TOKEN "
+            "against the app's pages, or run `python -m bot doctor`"
+        )
+
+
+def is_transient(problem: BaseException) -> bool:
+    """Whether a failed call to Slack may succeed when it is made again."""
+    if isinstance(problem, SlackApiError):
+        response = problem.response
+        if not isinstance(response, AsyncSlackResponse):  # the body was no JSON
+            return int(getattr(response, "status", 200)) >= 500
+        return (
+            response.status_code >= 500 or response.status_code == 429 or response.get("error") in TRANSIENT
+        )
+    return isinstance(problem, (ClientError, asyncio.TimeoutError, OSError))
+
+
+def error_code(problem: BaseException) -> str:
+    """Slack's name of an error, or what kind of problem it is."""
+    if isinstance(problem, SlackApiError):
+        return str(problem.response.get("error"))
+    return type(problem).__name__

@@ -1,0 +1,116 @@
+-- An SQLite database as version 0.1.0 of the bot wrote it (`sqlite3.Connection.iterdump`), for test_upgrade.py.
+-- Its real handlers took these requests in a sandbox and the process ended before they were answered: every
+-- kind of request is open, one of them half answered. Their payloads have no version.
+-- The sandbox's clock stood where the timestamps say; its address was http://127.0.0.1:33687.
+BEGIN TRANSACTION;
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "alembic_version" VALUES('0002');
+CREATE TABLE feedback (
+	id INTEGER NOT NULL, 
+	thread VARCHAR(255) NOT NULL, 
+	answer_ts VARCHAR(64) NOT NULL, 
+	user VARCHAR(255) NOT NULL, 
+	verdict INTEGER NOT NULL, 
+	question TEXT, 
+	answer TEXT, 
+	at FLOAT NOT NULL, 
+	PRIMARY KEY (id), 
+	CONSTRAINT feedback_once UNIQUE (thread, answer_ts, user)
+);
+CREATE TABLE marks (
+	name VARCHAR(255) NOT NULL, 
+	at FLOAT NOT NULL, 
+	PRIMARY KEY (name)
+);
+INSERT INTO "marks" VALUES('checked',1.79580735307876849168e+09);
+INSERT INTO "marks" VALUES('read:T0SANDBOX1',1.795807353012014389e+09);
+INSERT INTO "marks" VALUES('channel:T0SANDBOX1:C0GENERAL1',1.79580735322442126269e+09);
+INSERT INTO "marks" VALUES('channel:T0SANDBOX1:DADA000001',1.79580735516514062881e+09);
+CREATE TABLE requests (
+	id INTEGER NOT NULL, 
+	"key" VARCHAR(255) NOT NULL, 
+	thread VARCHAR(255) NOT NULL, 
+	kind VARCHAR(64) NOT NULL, 
+	user VARCHAR(255), 
+	payload JSON NOT NULL, 
+	state VARCHAR(16) NOT NULL, 
+	answer_ts VARCHAR(64), 
+	problem TEXT, 
+	received_at FLOAT NOT NULL, 
+	changed_at FLOAT NOT NULL, 
+	PRIMARY KEY (id), 
+	UNIQUE ("key")
+);
+INSERT INTO "requests" VALUES(1,'message:T0SANDBOX1:C0GENERAL1:1700000100.000000','slack:T0SANDBOX1:C0GENERAL1:1700000100.000000','chat','T0SANDBOX1:UADA000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "ts": "1700000100.000000", "thread_ts": "1700000100.000000", "user": "UADA000001", "message": {"text": "<@UBOT000001> What is a heron?", "files": []}, "surface": "mention", "again": 0, "replaces": ""}','answered','1700000100.000001',NULL,1.79580735323990702632e+09,1.79580735341356778145e+09);
+INSERT INTO "requests" VALUES(2,'message:T0SANDBOX1:C0GENERAL1:1700000200.000000','slack:T0SANDBOX1:C0GENERAL1:1700000200.000000','chat','T0SANDBOX1:UADA000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "ts": "1700000200.000000", "thread_ts": "1700000200.000000", "user": "UADA000001", "message": {"text": "<@UBOT000001> Forget this soon.", "files": []}, "surface": "mention", "again": 0, "replaces": ""}','answered','1700000200.000001',NULL,1795807353.4236,1.79580735357178306573e+09);
+INSERT INTO "requests" VALUES(3,'message:T0SANDBOX1:C0GENERAL1:1700000300.000000','slack:T0SANDBOX1:C0GENERAL1:1700000300.000000','chat','T0SANDBOX1:UXIAOLIN01','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "ts": "1700000300.000000", "thread_ts": "1700000300.000000", "user": "UXIAOLIN01", "message": {"text": "<@UBOT000001> \u8fd9\u91cc\u662f\u5c0f\u6797", "files": []}, "surface": "mention", "again": 0, "replaces": ""}','answered','1700000300.000001',NULL,1.79580735358507418636e+09,1.79580735372990369803e+09);
+INSERT INTO "requests" VALUES(4,'command:T0SANDBOX1:107842276112.973152914316.ceb1f297a11b8561','command:T0SANDBOX1:107842276112.973152914316.ceb1f297a11b8561','classify','T0SANDBOX1:UADA000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "user": "UADA000001", "text": "+ \u4eca\u5929\u592a\u68d2\u4e86", "role": "emotion", "response_url": "http://127.0.0.1:33687/response/LwsLaOeHq_qYC_Zh8bKZgxnY"}','answered','sent',NULL,1.79580735373416519162e+09,1.79580735376319313052e+09);
+INSERT INTO "requests" VALUES(5,'message:T0SANDBOX1:C0GENERAL1:1700000400.000000','slack:T0SANDBOX1:C0GENERAL1:1700000400.000000','chat','T0SANDBOX1:UBO0000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "ts": "1700000400.000000", "thread_ts": "1700000400.000000", "user": "UBO0000001", "message": {"text": "<@UBOT000001> Tell me a story.", "files": []}, "surface": "mention", "again": 0, "replaces": ""}','answering','1700000400.000001',NULL,1.79580735401698088644e+09,1.79580735405427694317e+09);
+INSERT INTO "requests" VALUES(6,'message:T0SANDBOX1:C0GENERAL1:1700000500.000000','slack:T0SANDBOX1:C0GENERAL1:1700000100.000000','chat','T0SANDBOX1:UADA000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "ts": "1700000500.000000", "thread_ts": "1700000100.000000", "user": "UADA000001", "message": {"text": "And a stork?", "files": []}, "surface": "thread", "again": 0, "replaces": ""}','received',NULL,NULL,1795807355.06654,1795807355.06654);
+INSERT INTO "requests" VALUES(7,'message:T0SANDBOX1:C0GENERAL1:1700000600.000000','slack:T0SANDBOX1:C0GENERAL1:1700000600.000000','chat','T0SANDBOX1:UXIAOLIN01','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "ts": "1700000600.000000", "thread_ts": "1700000600.000000", "user": "UXIAOLIN01", "message": {"text": "<@UBOT000001> \u4f60\u597d", "files": [{"id": "F00415BWTGB"}]}, "surface": "mention", "again": 0, "replaces": ""}','received',NULL,NULL,1.7958073551172161102e+09,1.7958073551172161102e+09);
+INSERT INTO "requests" VALUES(8,'message:T0SANDBOX1:DADA000001:1700000700.000000','slack:T0SANDBOX1:DADA000001:1700000700.000000','chat','T0SANDBOX1:UADA000001','{"team": "T0SANDBOX1", "channel": "DADA000001", "ts": "1700000700.000000", "thread_ts": "1700000700.000000", "user": "UADA000001", "message": {"text": "Are you there?", "files": []}, "surface": "direct", "again": 0, "replaces": ""}','received',NULL,NULL,1.79580735517409276961e+09,1.79580735517409276961e+09);
+INSERT INTO "requests" VALUES(9,'message:T0SANDBOX1:C0GENERAL1:1700000802.000000','slack:T0SANDBOX1:C0GENERAL1:1700000800.000000','maybe','T0SANDBOX1:UBO0000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "ts": "1700000802.000000", "thread_ts": "1700000800.000000", "user": "UBO0000001", "message": {"text": "Any news?", "files": []}, "surface": "thread", "again": 0, "replaces": ""}','received',NULL,NULL,1.79580735523146462441e+09,1.79580735523146462441e+09);
+INSERT INTO "requests" VALUES(10,'message:T0SANDBOX1:C0GENERAL1:1700000900.000000','slack:T0SANDBOX1:C0GENERAL1:1700000900.000000','emotion','T0SANDBOX1:UBO0000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "ts": "1700000900.000000", "thread_ts": "1700000900.000000", "user": "UBO0000001", "message": {"text": "<@UBOT000001> #EMOTION# - the build broke", "files": []}, "surface": "mention", "again": 0, "replaces": ""}','received',NULL,NULL,1.79580735528616404535e+09,1.79580735528616404535e+09);
+INSERT INTO "requests" VALUES(11,'command:T0SANDBOX1:928715765201.685429924310.1e7b7f8cb39b0f6b','command:T0SANDBOX1:928715765201.685429924310.1e7b7f8cb39b0f6b','classify','T0SANDBOX1:UADA000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "user": "UADA000001", "text": "+ what a day", "role": "feelings", "response_url": "http://127.0.0.1:33687/response/fKxx9zJw8rc7UQIZIGQGHOBq"}','received',NULL,NULL,1795807355.33408,1795807355.33408);
+INSERT INTO "requests" VALUES(12,'message:T0SANDBOX1:C0GENERAL1:1700001101.000000','slack:T0SANDBOX1:C0GENERAL1:1700001100.000000','maybe','T0SANDBOX1:UXIAOLIN01','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "ts": "1700001101.000000", "thread_ts": "1700001100.000000", "user": "UXIAOLIN01", "message": {"text": "- \u6211\u4e0d\u4fe1", "files": []}, "surface": "thread", "again": 0, "replaces": ""}','received',NULL,NULL,1.79580735539119982721e+09,1.79580735539119982721e+09);
+INSERT INTO "requests" VALUES(13,'shortcut:T0SANDBOX1:326748960203.553885307750.34714baf7a9f0d5a','shortcut:T0SANDBOX1:326748960203.553885307750.34714baf7a9f0d5a','classify','T0SANDBOX1:UXIAOLIN01','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "user": "UXIAOLIN01", "text": "- \u6211\u4e0d\u4fe1", "ts": "1700001101.000000", "thread_ts": "1700001100.000000", "response_url": "http://127.0.0.1:33687/response/4qQV2zuds98VGMB_cD4nY9Wy"}','received',NULL,NULL,1.79580735543790555005e+09,1.79580735543790555005e+09);
+INSERT INTO "requests" VALUES(14,'shortcut:T0SANDBOX1:324723116611.135431573465.4c7acfcd5481a561','shortcut:T0SANDBOX1:324723116611.135431573465.4c7acfcd5481a561','thread_mood','T0SANDBOX1:UXIAOLIN01','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "user": "UXIAOLIN01", "text": "+ the build is green", "ts": "1700001100.000000", "thread_ts": "1700001100.000000", "response_url": "http://127.0.0.1:33687/response/ju0HCzeCqfxJugEBzG8HrwVt"}','received',NULL,NULL,1.79580735549012446405e+09,1.79580735549012446405e+09);
+INSERT INTO "requests" VALUES(15,'command:T0SANDBOX1:491072892136.166256490946.8c662b28081259b7','command:T0SANDBOX1:491072892136.166256490946.8c662b28081259b7','open_chat','T0SANDBOX1:UBO0000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "user": "UBO0000001", "text": "How do I boil an egg?", "role": "emotion", "response_url": "http://127.0.0.1:33687/response/vtFXuyJ3C4tbNownMA4AcraH"}','received',NULL,NULL,1.79580735554578065872e+09,1.79580735554578065872e+09);
+INSERT INTO "requests" VALUES(16,'command:T0SANDBOX1:765055964869.301229959948.3863e04cddc96fa5','command:T0SANDBOX1:765055964869.301229959948.3863e04cddc96fa5','forget_channel','T0SANDBOX1:UXIAOLIN01','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "user": "UXIAOLIN01", "text": "", "role": "emotion", "response_url": "http://127.0.0.1:33687/response/9PzeN5sZVzgcjnIW7x6ZRDDS"}','received',NULL,NULL,1.79580735559812641145e+09,1.79580735559812641145e+09);
+INSERT INTO "requests" VALUES(17,'action:share:T0SANDBOX1:command:T0SANDBOX1:107842276112.973152914316.ceb1f297a11b8561','command:T0SANDBOX1:107842276112.973152914316.ceb1f297a11b8561','share','T0SANDBOX1:UADA000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "user": "UADA000001", "about": "command:T0SANDBOX1:107842276112.973152914316.ceb1f297a11b8561", "thread_ts": null, "response_url": "http://127.0.0.1:33687/response/vvxs1Oc1aBdLw47IeIh--UKs"}','received',NULL,NULL,1795807355.65232,1795807355.65232);
+INSERT INTO "requests" VALUES(18,'action:forget:T0SANDBOX1:1700001600.000000','slack:T0SANDBOX1:C0GENERAL1:1700000200.000000','forget','T0SANDBOX1:UADA000001','{"team": "T0SANDBOX1", "channel": "C0GENERAL1", "user": "UADA000001", "about": "message:T0SANDBOX1:C0GENERAL1:1700000200.000000", "thread_ts": "1700000200.000000", "response_url": "http://127.0.0.1:33687/response/ULCCd2wm37GJy827E4bBXKHv"}','received',NULL,NULL,1.79580735570496654511e+09,1.79580735570496654511e+09);
+INSERT INTO "requests" VALUES(19,'action:delete:T0SANDBOX1:UBO0000001:1700001701.000000','action:delete:T0SANDBOX1:UBO0000001:1700001701.000000','delete_data','T0SANDBOX1:UBO0000001','{"team": "T0SANDBOX1", "user": "UBO0000001"}','received',NULL,NULL,1.79580735576871275901e+09,1.79580735576871275901e+09);
+CREATE TABLE threads (
+	thread VARCHAR(255) NOT NULL, 
+	owner VARCHAR(255), 
+	joined BOOLEAN NOT NULL, 
+	trimmed BOOLEAN NOT NULL, 
+	forgotten_at FLOAT, 
+	used_at FLOAT NOT NULL, 
+	PRIMARY KEY (thread)
+);
+INSERT INTO "threads" VALUES('slack:T0SANDBOX1:C0GENERAL1:1700000100.000000','T0SANDBOX1:UADA000001',1,0,NULL,1.79580735506255435938e+09);
+INSERT INTO "threads" VALUES('slack:T0SANDBOX1:C0GENERAL1:1700000200.000000','T0SANDBOX1:UADA000001',1,0,NULL,1.79580735343523240086e+09);
+INSERT INTO "threads" VALUES('slack:T0SANDBOX1:C0GENERAL1:1700000300.000000','T0SANDBOX1:UXIAOLIN01',1,0,NULL,1.79580735359966850274e+09);
+INSERT INTO "threads" VALUES('slack:T0SANDBOX1:C0GENERAL1:1700000400.000000','T0SANDBOX1:UBO0000001',1,0,NULL,1.79580735402965784072e+09);
+INSERT INTO "threads" VALUES('slack:T0SANDBOX1:C0GENERAL1:1700000600.000000','T0SANDBOX1:UXIAOLIN01',1,0,NULL,1.79580735512250208854e+09);
+INSERT INTO "threads" VALUES('slack:T0SANDBOX1:DADA000001:1700000700.000000','T0SANDBOX1:UADA000001',1,0,NULL,1.79580735516969537731e+09);
+INSERT INTO "threads" VALUES('slack:T0SANDBOX1:C0GENERAL1:1700000900.000000','T0SANDBOX1:UBO0000001',1,0,NULL,1.79580735529137349134e+09);
+CREATE TABLE turns (
+	id INTEGER NOT NULL, 
+	thread VARCHAR(255) NOT NULL, 
+	role VARCHAR(32) NOT NULL, 
+	speaker VARCHAR(16) NOT NULL, 
+	author VARCHAR(255), 
+	author_id VARCHAR(255), 
+	text TEXT NOT NULL, 
+	ts VARCHAR(64), 
+	at FLOAT NOT NULL, 
+	PRIMARY KEY (id)
+);
+INSERT INTO "turns" VALUES(1,'slack:T0SANDBOX1:C0GENERAL1:1700000100.000000','chat','user','Ada','T0SANDBOX1:UADA000001','What is a heron?','1700000100.000000',1700000100.0);
+INSERT INTO "turns" VALUES(2,'slack:T0SANDBOX1:C0GENERAL1:1700000100.000000','chat','assistant',NULL,NULL,'You said: What is a heron?','1700000100.000000',1700000100.0);
+INSERT INTO "turns" VALUES(3,'slack:T0SANDBOX1:C0GENERAL1:1700000200.000000','chat','user','Ada','T0SANDBOX1:UADA000001','Forget this soon.','1700000200.000000',1700000200.0);
+INSERT INTO "turns" VALUES(4,'slack:T0SANDBOX1:C0GENERAL1:1700000200.000000','chat','assistant',NULL,NULL,'You said: Forget this soon.','1700000200.000000',1700000200.0);
+INSERT INTO "turns" VALUES(5,'slack:T0SANDBOX1:C0GENERAL1:1700000300.000000','chat','user','小林','T0SANDBOX1:UXIAOLIN01','这里是小林','1700000300.000000',1700000300.0);
+INSERT INTO "turns" VALUES(6,'slack:T0SANDBOX1:C0GENERAL1:1700000300.000000','chat','assistant',NULL,NULL,'You said: 这里是小林','1700000300.000000',1700000300.0);
+INSERT INTO "turns" VALUES(7,'slack:T0SANDBOX1:C0GENERAL1:1700000400.000000','chat','user','Bo','T0SANDBOX1:UBO0000001','Tell me a story.','1700000400.000000',1700000400.0);
+CREATE TABLE user_settings (
+	user VARCHAR(255) NOT NULL, 
+	language VARCHAR(8), 
+	neutral BOOLEAN, 
+	follow BOOLEAN, 
+	PRIMARY KEY (user)
+);
+CREATE INDEX turns_by_thread ON turns (thread, at, id);
+CREATE INDEX ix_turns_author_id ON turns (author_id);
+CREATE INDEX ix_threads_used_at ON threads (used_at);
+CREATE INDEX ix_requests_state ON requests (state);
+CREATE INDEX ix_requests_user ON requests (user);
+CREATE INDEX ix_requests_received_at ON requests (received_at);
+CREATE INDEX ix_feedback_user ON feedback (user);
+CREATE INDEX ix_feedback_at ON feedback (at);
+COMMIT;

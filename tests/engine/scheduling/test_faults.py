@@ -1,0 +1,213 @@
+"""Whatever fails inside: its request is told, the others are answered, and the engine goes on.
+
+The faults are put into the decoder, the one place where a model can fail; all else is real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from small_model import GREEDY, ask, watch, write
+
+from bot.engine import EngineError, Sampling
+from bot.engine.config.arrays import Floats
+from bot.engine.local import LocalEngine
+from bot.engine.model.decoder import Chunk
+from bot.engine.scheduling.requests import Request
+
+Open = Callable[..., LocalEngine]
+LABELS = ["正面", "负面"]
+WAIT = 20.0  # seconds after which a test counts as hung
+
+
+def has(engine: LocalEngine, text: str) -> Callable[[Chunk], bool]:
+    """Whether a chunk belongs to the prompt with `text`, a text of tokens that no other has."""
+    wanted = set(engine.tokenizer.encode_text(text))
+    return lambda chunk: bool(wanted & {*chunk.tokens, *chunk.cache.tokens})
+
+
+async def test_memory_that_runs_out_fails_one_request_and_no_other(open_small: Open) -> None:
+    engine = open_small()
+    expected = await write(engine, ask("good"))
+    scores = await engine.score(ask("good"), LABELS)
+    bad = has(engine, "鳄鱼")
+
+    def fail(chunks: Sequence[Chunk]) -> None:
+        if any(bad(chunk) for chunk in chunks):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    watch(engine, fail)
+    found = await asyncio.wait_for(
+        asyncio.gather(
+            write(engine, ask("good")),
+            write(engine, ask("鳄鱼")),
+            engine.score(ask("鳄鱼"), LABELS),
+            engine.score(ask("good"), LABELS),
+            return_exceptions=True,
+        ),
+        WAIT,
+    )
+    assert found[0] == expected
+    assert found[3] == pytest.approx(scores, abs=1e-4)
+    for problem in (found[1], found[2]):
+        assert isinstance(problem, EngineError)
+        assert "memory ran out" in str(problem)
+
+
+async def test_a_pass_that_fails_once_costs_nobody_the_answer(open_small: Open) -> None:
+    engine = open_small()
+    expected = await write(engine, ask("good"))
+    faults = iter([MemoryError(), None, MemoryError()])
+
+    def fail(_: Sequence[Chunk]) -> None:
+        if problem := next(faults, None):
+            raise problem
+
+    passes = watch(engine, fail)
+    assert await asyncio.wait_for(write(engine, ask("good")), WAIT) == expected
+    assert next(faults, "used") == "used"
+    assert passes
+
+
+async def test_a_nan_fails_its_request_and_spoils_nothing_that_is_kept(open_small: Open) -> None:
+    engine = open_small()
+    good = [await write(engine, ask("good", session="s"))]
+    bad = has(engine, "鳄鱼")
+    forward = engine.decoder.forward
+
+    def poisoned(chunks: Sequence[Chunk], *arguments: Any, **options: Any) -> Floats:
+        hidden = forward(chunks, *arguments, **options)
+        if any(bad(chunk) for chunk in chunks):
+            for at, chunk in enumerate(chunks):
+                if bad(chunk):
+                    hidden[-len(chunks) + at :][:1] = np.nan
+        return hidden
+
+    engine.decoder.forward = poisoned  # type: ignore[method-assign]  # the fault
+    found = await asyncio.wait_for(
+        asyncio.gather(
+            write(engine, ask("good")),
+            write(engine, ask("鳄鱼", session="s")),
+            engine.score(ask("鳄鱼"), LABELS),
+            return_exceptions=True,
+        ),
+        WAIT,
+    )
+    assert found[0] == good[0]
+    for problem in found[1:]:
+        assert isinstance(problem, EngineError)
+        assert "no numbers" in str(problem)
+    assert "s" not in engine.prefixes
+    assert await write(engine, ask("good", session="s")) == good[0]
+
+
+async def test_logits_that_are_no_numbers_are_noticed_too(open_small: Open) -> None:
+    engine = open_small()
+    logits = engine.decoder.logits
+
+    def poisoned(*arguments: Any, **options: Any) -> Floats:
+        found = logits(*arguments, **options)
+        found[:, -1] = np.nan
+        return found
+
+    engine.decoder.logits = poisoned  # type: ignore[method-assign]  # the fault
+    with pytest.raises(EngineError, match="no numbers"):
+        await asyncio.wait_for(write(engine, ask("good")), WAIT)
+    with pytest.raises(EngineError, match="no numbers"):
+        await asyncio.wait_for(engine.score(ask("good"), LABELS), WAIT)
+
+
+async def test_a_prefix_that_cannot_be_read_refuses_all_that_wait_for_it(open_small: Open) -> None:
+    engine = open_small()
+    broken = [True]
+
+    def fail(_: Sequence[Chunk]) -> None:
+        if broken[0]:
+            raise ValueError("damaged weights")
+
+    watch(engine, fail)
+    found = await asyncio.wait_for(
+        asyncio.gather(
+            write(engine, ask("one")),
+            write(engine, ask("two")),
+            engine.score(ask("three"), LABELS),
+            return_exceptions=True,
+        ),
+        WAIT,
+    )
+    for problem in found:
+        assert isinstance(problem, EngineError)
+        assert "damaged weights" in str(problem)
+    broken[0] = False
+    assert await asyncio.wait_for(write(engine, ask("one")), WAIT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_worker_that_dies_is_told_and_replaced(open_small: Open) -> None:
+    engine = open_small()
+    expected = await write(engine, ask("good"))
+    deaths = iter([SystemExit()])
+    people = 10
+    all_asked = asked(engine, people + 1)
+
+    def die(_: Sequence[Chunk]) -> None:
+        if problem := next(deaths, None):
+            assert all_asked.wait(WAIT)  # who asks after the death has the next worker's answer
+            raise problem
+
+    watch(engine, die)
+    tasks = [asyncio.ensure_future(write(engine, ask("good"))) for _ in range(people)]
+    tasks.append(asyncio.ensure_future(engine.score(ask("good"), LABELS)))  # type: ignore[arg-type]  # any result
+    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), WAIT):
+        assert isinstance(result, EngineError)
+        assert "thread ended" in str(result)
+    assert await asyncio.wait_for(write(engine, ask("good")), WAIT) == expected
+
+
+def asked(engine: LocalEngine, count: int) -> threading.Event:
+    """Set once the scheduler has taken up `count` more requests."""
+    left, event, submit = [count], threading.Event(), engine.scheduler.submit
+
+    def take_up(*requests: Request) -> None:
+        submit(*requests)
+        left[0] -= len(requests)
+        if left[0] <= 0:
+            event.set()
+
+    engine.scheduler.submit = take_up  # type: ignore[method-assign]  # to look on, as `watch` does
+    return event
+
+
+async def test_a_fault_of_the_scheduler_itself_fails_the_work_and_not_the_engine(
+    open_small: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_small()
+
+    def broken() -> None:
+        raise AssertionError("a fault in the plan")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.scheduler._work, "admit", broken)
+        with pytest.raises(EngineError, match="a fault in the plan"):
+            await asyncio.wait_for(write(engine, ask("good")), WAIT)
+    assert await asyncio.wait_for(write(engine, ask("good"), Sampling(max_tokens=3)), WAIT)
+
+
+async def test_text_that_cannot_be_decoded_fails_its_own_answer(
+    open_small: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_small()
+    with monkeypatch.context() as patch:
+
+        def broken(_: Any) -> str:
+            raise ValueError("no such token")
+
+        patch.setattr(engine.tokenizer, "decode", broken)
+        with pytest.raises(EngineError, match="no such token"):
+            await asyncio.wait_for(write(engine, ask("good")), WAIT)
+    assert await asyncio.wait_for(write(engine, ask("good"), GREEDY), WAIT)

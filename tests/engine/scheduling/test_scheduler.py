@@ -1,0 +1,168 @@
+"""Several requests share one model, and none is changed, delayed or forgotten by the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_model import GREEDY, LEAD, ask, watch, write
+
+from bot.engine import EngineBusy, EngineError, Message, Prompt, PromptTooLong, Sampling
+from bot.engine.local import LocalEngine
+from bot.engine.reference import ReferenceEngine
+from bot.engine.scheduling.workload import MAX_STREAMS, PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
+
+Open = Callable[..., LocalEngine]
+LABELS = ["正面", "负面", "positive as can be", "not at all positive"]
+TEXTS = ["今天太棒了！", "快递又丢了", "a", "What is a list in Python, and how long can it be?", "😄" * 9]
+ENDLESS = Sampling(temperature=0, max_tokens=3000, repetition_penalty=1.0)
+
+
+async def test_greedy_text_is_the_same_alone_in_a_batch_and_in_stock_transformers(
+    open_small: Open, small_dir: Path
+) -> None:
+    engine, reference = open_small(), ReferenceEngine(small_dir)
+    alone = [await write(engine, ask(text)) for text in TEXTS]
+    together = await asyncio.gather(*(write(engine, ask(text)) for text in TEXTS))
+    stock = [await write(reference, ask(text)) for text in TEXTS]
+    await reference.close()
+    assert len(set(alone)) == len(TEXTS)
+    assert alone == together == stock
+
+
+async def test_scores_are_the_log_probabilities_that_stock_transformers_computes(
+    open_small: Open, small_dir: Path
+) -> None:
+    engine, reference = open_small(), ReferenceEngine(small_dir)
+    prompts = [*map(ask, TEXTS), Prompt((Message("user", "no role at all"),))]
+    found = await asyncio.gather(*(engine.score(prompt, LABELS) for prompt in prompts))
+    for prompt, scores in zip(prompts, found, strict=True):
+        assert scores == pytest.approx(await reference.score(prompt, LABELS), abs=1e-3)
+    await reference.close()
+
+
+async def test_relative_scores_differ_from_the_others_by_one_constant(open_small: Open) -> None:
+    engine = open_small()
+    exact, compared = await asyncio.gather(
+        engine.score(ask("今天太棒了！"), LABELS), engine.score(ask("今天太棒了！"), LABELS, exact=False)
+    )
+    offsets = [b - a for a, b in zip(exact, compared, strict=True)]
+    assert offsets == pytest.approx([offsets[0]] * len(LABELS), abs=1e-3)
+
+
+async def test_texts_asked_at_once_share_one_pass_and_their_prefix_is_read_once(open_small: Open) -> None:
+    engine = open_small()
+    await engine.score(ask("first"), LABELS)
+    passes = watch(engine)
+    await asyncio.gather(*(engine.score(ask(f"text {n}"), LABELS[:2], exact=False) for n in range(8)))
+    assert len(passes) == 1
+    assert sum(passes[0]) < 8 * (len(engine.tokenizer.encode(ask("text 0"))) - len(LEAD) * 3)
+
+
+async def test_a_text_longer_than_a_pass_is_scored_like_any_other(open_small: Open, small_dir: Path) -> None:
+    engine, reference = open_small(), ReferenceEngine(small_dir)
+    passes = watch(engine)
+    long = ask("很好。" * SCORE_TOKENS)
+    assert await engine.score(long, LABELS) == pytest.approx(await reference.score(long, LABELS), abs=1e-3)
+    assert max(map(sum, passes)) <= max(PREFILL_TOKENS, SCORE_TOKENS)
+    await reference.close()
+
+
+async def test_a_label_does_not_wait_for_long_answers_nor_they_for_labels(open_small: Open) -> None:
+    engine = open_small()
+    pieces, begun = 0, asyncio.Event()
+
+    async def count() -> None:
+        nonlocal pieces
+        async for _ in engine.stream(ask("endless"), ENDLESS):
+            pieces += 1
+            begun.set()
+
+    streams = [asyncio.ensure_future(count()) for _ in range(4)]
+    await begun.wait()
+    before = pieces
+    for number in range(30):  # labels without a break: answers must go on all the same
+        await engine.score(ask(f"text {number}"), LABELS)
+    assert not any(stream.done() for stream in streams)
+    assert pieces > before
+    for stream in streams:
+        stream.cancel()
+    await asyncio.gather(*streams, return_exceptions=True)
+
+
+async def test_a_long_prompt_is_read_in_chunks_while_answers_go_on(open_small: Open) -> None:
+    engine = open_small()
+    running = engine.stream(ask("endless"), ENDLESS)
+    await anext(running)
+    passes = watch(engine)
+    await write(engine, ask("说" * 1500), GREEDY)
+    reading = [chunks for chunks in passes if sum(chunks) > 16]
+    assert len(reading) >= 1500 // SHARED_TOKENS
+    assert all(sum(chunks) <= SHARED_TOKENS + 2 for chunks in reading)
+    assert all(chunks[0] == 1 for chunks in reading), "the answer in work is in every pass"
+    await running.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
+async def test_cancelling_frees_the_place_at_the_next_step(open_small: Open) -> None:
+    engine = open_small()
+    running = [engine.stream(ask(f"endless {n}"), ENDLESS) for n in range(MAX_STREAMS)]
+    await asyncio.gather(*(anext(stream) for stream in running))
+    waiting = asyncio.ensure_future(write(engine, ask("next")))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await running[0].aclose()  # type: ignore[attr-defined]  # it is a generator
+    assert await asyncio.wait_for(waiting, 10)
+    for stream in running:
+        await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+    passes = watch(engine)
+    await asyncio.sleep(0.2)
+    assert len(passes) <= 1, "nothing is computed for nobody"
+
+
+async def test_a_full_queue_says_so_at_once(open_small: Open) -> None:
+    engine = open_small(max_queue=2)
+    tasks = [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(MAX_STREAMS)]
+    await asyncio.sleep(0.3)
+    tasks += [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    with pytest.raises(EngineBusy) as busy:
+        await write(engine, ask("too many"))
+    assert not any(task.done() for task in tasks), "it was told at once, and not when a place came free"
+    assert busy.value.retry_after >= 1
+    assert len(await engine.score(ask("labels have places of their own"), LABELS)) == 4
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_what_does_not_fit_is_refused_before_any_computation(open_small: Open) -> None:
+    engine = open_small(context_tokens=300)
+    passes = watch(engine)
+    with pytest.raises(PromptTooLong):
+        await write(engine, ask("说" * 400))
+    with pytest.raises(PromptTooLong):
+        await engine.score(ask("说" * 400), LABELS)
+    with pytest.raises(EngineError, match="labels"):
+        await engine.score(ask("text"), ["fine", ""])
+    assert not passes
+
+
+async def test_an_answer_ends_where_the_window_ends(open_small: Open) -> None:
+    engine = open_small(context_tokens=64)
+    prompt = ask("go on")
+    passes = watch(engine)
+    await write(engine, prompt, ENDLESS)
+    assert engine.count(prompt) <= sum(map(sum, passes)) < 64
+
+
+async def test_closing_fails_what_is_under_way(open_small: Open) -> None:
+    engine = open_small()
+    tasks = [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(10)]
+    await asyncio.sleep(0.2)
+    await engine.close()
+    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30):
+        assert isinstance(result, EngineError)
+    with pytest.raises(EngineError, match="closed"):
+        await engine.score(ask("late"), LABELS)

@@ -1,0 +1,72 @@
+"""Files of the safetensors format are those that the format's own library reads and writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from safetensors.torch import load_file, save_file
+
+from bot.engine.config.arrays import DTYPES, StoredTensor
+from bot.engine.weights.safetensors import SafetensorsError, SafetensorsFile, SafetensorsWriter
+from bot.engine.weights.torch_tensors import as_torch
+
+TENSORS = {
+    "a": torch.arange(12, dtype=torch.float32).view(3, 4),
+    "b.weight": torch.randn(5, 2).bfloat16(),
+    "c": torch.tensor([[-128, 127]], dtype=torch.int8),
+    "d": torch.tensor([2**40, -1]),
+    "e": torch.randn(7).half(),
+}
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_what_the_library_writes_is_read(tmp_path: Path, mapped: bool) -> None:
+    save_file(TENSORS, tmp_path / "file", metadata={"format": "pt"})
+    found = SafetensorsFile(tmp_path / "file")
+    assert found.metadata == {"format": "pt"}
+    assert found.shapes == {name: tuple(tensor.shape) for name, tensor in TENSORS.items()}
+    for name, tensor in TENSORS.items():
+        assert torch.equal(as_torch(found.get(name, mapped)), tensor)
+
+
+@given(
+    tensors=st.dictionaries(
+        st.text(st.characters(codec="utf-8"), max_size=8),
+        st.sampled_from(["F32", "F16", "I8", "U8", "I64"]).flatmap(
+            lambda dtype: arrays.arrays(
+                DTYPES[dtype],
+                arrays.array_shapes(max_dims=3, max_side=5),
+                elements={"allow_nan": False} if dtype.startswith("F") else None,
+            ).map(lambda data: StoredTensor(data, dtype))
+        ),
+        max_size=4,
+    )
+)
+def test_what_is_written_the_library_reads(
+    tmp_path_factory: pytest.TempPathFactory, tensors: dict[str, StoredTensor]
+) -> None:
+    file = tmp_path_factory.mktemp("written") / "file"
+    tensors.pop("__metadata__", None)
+    with SafetensorsWriter(file, {"version": "1"}) as writer:
+        for name, tensor in tensors.items():
+            writer.add(name, tensor)
+    found = load_file(file)
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert np.array_equal(found[name].numpy(), tensor.data)
+    assert [*file.parent.iterdir()] == [file]
+
+
+def test_pieces_that_do_not_fill_the_shape_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    with (
+        pytest.raises(SafetensorsError, match="got 16 bytes of name instead of 24"),
+        SafetensorsWriter(tmp_path / "file", {}) as writer,
+    ):
+        writer.add_pieces("name", "F32", (2, 3), [np.zeros(2, np.float32), np.zeros(2, np.float32)])
+    assert not [*tmp_path.iterdir()]
