@@ -25,9 +25,9 @@ from tqdm import tqdm  # noqa: E402
 from bot.engine.factory import open_decoder  # noqa: E402
 from bot.engine.model.decoder import Chunk, Decoder  # noqa: E402
 from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402
+from config.settings import PRECISIONS  # noqa: E402
 
 TEXT = ROOT / "tests" / "data" / "quality.txt"
-PRECISIONS = ("fp32", "bf16", "int8", "int4")
 _HEAD_ROWS = 64  # rows of the whole vocabulary at once: 64 of Qwen's are 40 MB
 
 

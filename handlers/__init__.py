@@ -1,4 +1,4 @@
-"""The Slack side of the bot: one file a surface, no model code and no SQL."""
+"""The Slack side of the bot: listeners, replies, transport, formatting; no model code and no SQL."""
 
 from handlers.app import BotApp, build_app
 

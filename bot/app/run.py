@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,6 +69,10 @@ class Bot:
     engine: Engine | None = None
     connection: Connection | None = None
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+
+    def is_ready(self, part: str) -> bool:
+        """Whether one part is ready."""
+        return self.ready()[part]
 
     def ready(self) -> dict[str, bool]:
         """Which parts are ready."""
@@ -139,7 +144,7 @@ async def _start(bot: Bot, connect: Connect) -> None:
     )
     bot.opening.services = services
     for part in bot.ready():
-        metrics.watch_ready(part, lambda part=part: bot.ready()[part])  # type: ignore[misc]  # binds each part
+        metrics.watch_ready(part, partial(bot.is_ready, part))
     bot.connection = connect(services)
     connecting = asyncio.ensure_future(bot.connection.start())
     bot.tasks += [

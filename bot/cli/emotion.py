@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from bot.cli.model import UsageError, opened_engine, role_named
 from bot.emotion import Emotion, EmotionClassifier, EmptyText, Explanation
-from bot.emotion.wording import emotion_line, explanation_text
+from bot.emotion.sentences import emotion_line, explanation_text
 from bot.roles import Role, load_roles
 from config.settings import Settings
 

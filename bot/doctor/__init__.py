@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 
-from bot.doctor.finding import Finding, broken
+from bot.doctor.findings import Finding, broken
 from config.settings import Settings
 
 __all__ = ["Finding", "examine", "report"]
@@ -15,9 +15,9 @@ __all__ = ["Finding", "examine", "report"]
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """Every finding, as soon as it is known. Nothing is changed but the database brought up to date."""
-    from bot.doctor import machine, model, serving, slack
+    from bot.doctor import machine, model, server, slack
 
-    groups = [machine.examine, model.examine, serving.examine]
+    groups = [machine.examine, model.examine, server.examine]
     for group in groups:
         findings = iter(group(settings))
         while True:
@@ -34,7 +34,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
             if finding is None:
                 break
             yield finding
-    yield await serving.database(settings)
+    yield await server.database(settings)
     async for finding in slack.examine(settings):
         yield finding
 

@@ -1,10 +1,11 @@
-"""The machine: Python, packages, processor, threads, swap, and the pitfalls of its platform."""
+"""The machine: Python, packages, processor, threads, swap, disk, and the pitfalls of its platform."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
+import shutil
 import sys
 from collections.abc import Collection, Iterator
 from importlib import metadata
@@ -12,13 +13,16 @@ from pathlib import Path
 
 import psutil
 
-from bot.doctor.finding import Finding, broken, doubtful, fine
+from bot.doctor.findings import Finding, broken, doubtful, fine
 from bot.engine.config.processor import flags
+from bot.storage import StorageError
+from bot.storage.database import sqlite_path
 from config.settings import ROOT, Settings
 
 OTHER_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 PYTHONS = ((3, 10), (3, 13))
 # Without them the kernels this bot is fast with are not there.
+LEAST_DISK_MB = 500
 WANTED = {"x86_64": ("avx2", "AVX2"), "aarch64": ("asimddp", "dot-product instructions (ARMv8.2)")}
 
 
@@ -121,6 +125,19 @@ def swap(used: int, memory: int) -> Finding:
     return fine("swap", "next to nothing is in use")
 
 
+def disk(settings: Settings) -> Finding:
+    """Whether the database's disk has room."""
+    try:
+        file = sqlite_path(settings.database_url)
+    except StorageError as problem:
+        return broken("disk", "no database to look for", str(problem))
+    directory = _existing((ROOT / file).parent if file else ROOT)
+    free = shutil.disk_usage(directory).free // 10**6
+    if free < LEAST_DISK_MB:
+        return doubtful("disk", f"{free:,} MB are free in {directory}", "make room")
+    return fine("disk", f"{free:,} MB are free in {directory}")
+
+
 def system(release: str) -> Iterator[Finding]:
     """Pitfalls of WSL."""
     if "microsoft" in release:
@@ -154,3 +171,9 @@ def secrets(env: Path) -> Iterator[Finding]:
 def cores() -> int:
     """Logical cores that this process may use; the engine counts physical ones."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _existing(directory: Path) -> Path:
+    while not directory.is_dir() and directory != directory.parent:
+        directory = directory.parent
+    return directory

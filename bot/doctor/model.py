@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from bot.doctor.finding import Finding, broken, doubtful, fine
+from bot.doctor.findings import Finding, broken, doubtful, fine
 from bot.doctor.machine import torch_starts
 from bot.engine import EngineError
 from bot.models import ModelError, check_model, find_model

@@ -11,7 +11,7 @@ from aiohttp import ClientError
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.doctor.finding import Finding, broken, fine
+from bot.doctor.findings import Finding, broken, fine
 from config.settings import SLACK_MANIFEST, Settings
 
 WHERE = "at api.slack.com/apps"

@@ -56,7 +56,7 @@ class Evidence:
 class Explanation:
     """Why a text got `label`: the spans that were decisive, the strongest first.
 
-    chinese: whether the text is Chinese, and so the sentence that `wording.explanation_text` makes of this.
+    chinese: whether the text is Chinese, and so the sentence that `sentences.explanation_text` makes of this.
     """
 
     evidence: tuple[Evidence, ...]

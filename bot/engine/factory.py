@@ -15,7 +15,7 @@ from bot.engine import compiled
 from bot.engine.config import processor
 from bot.engine.config.arrays import StoredTensor
 from bot.engine.config.model_config import ModelConfig, read_model_config
-from bot.engine.config.precision import choose_precision
+from bot.engine.config.precision import QUANTIZED, choose_precision
 from bot.engine.interface import Engine
 from bot.engine.local import LocalEngine
 from bot.engine.model.decoder import Decoder
@@ -86,7 +86,7 @@ def open_decoder(directory: Path, precision: str, threads: int = 0) -> Decoder:
     config = read_model_config(directory)
     precision = choose_precision(precision, config)
     checkpoint, prepared = Checkpoint(directory), open_prepared(directory, precision)
-    if prepared is None and precision in compiled.PRECISIONS:
+    if prepared is None and precision in QUANTIZED:
         log.info("no prepared weights for %s: run `python -m bot prepare %s`", precision, directory)
     open_it = open_compiled if compiled.suits(config, precision) else open_torch
     return open_it(config, precision, checkpoint, prepared, threads or processor.cores())

@@ -24,15 +24,15 @@ def best_token(top: Mapping[bytes, float], labels: Sequence[str]) -> dict[str, l
 def compare(top: Mapping[bytes, float], labels: Sequence[str]) -> list[float] | None:
     """Each label's log-probability by its likeliest first token; None when no label is among them."""
     least = min(top.values())
-    scores, seen = [], False
+    scores, found_any = [], False
     for label in labels:
         fits = [value for token, value in top.items() if token and label.encode().startswith(token)]
-        seen = seen or bool(fits)
+        found_any = found_any or bool(fits)
         scores.append(max(fits) if fits else least - BELOW)
-    return scores if seen else None
+    return scores if found_any else None
 
 
-def told_label(text: str, labels: Sequence[str]) -> str | None:
+def answered_label(text: str, labels: Sequence[str]) -> str | None:
     """The label that stands first in an answer, the longest where several begin there."""
     lowered = text.lower()
     places = [(lowered.find(label.lower()), -len(label), label) for label in labels]

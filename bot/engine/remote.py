@@ -23,7 +23,7 @@ import aiohttp
 
 from bot.engine.errors import EngineBusy, EngineError, PromptTooLong
 from bot.engine.interface import Prompt, Sampling
-from bot.engine.label_match import best_token, compare, told_label
+from bot.engine.label_match import answered_label, best_token, compare
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +83,9 @@ class RemoteEngine:
         async with aclosing(self.stream(prompt, greedy)) as pieces:
             async for piece in pieces:
                 said += piece
-                if len(said) >= longest and told_label(said, labels):
+                if len(said) >= longest and answered_label(said, labels):
                     break
-        chosen = told_label(said, labels)
+        chosen = answered_label(said, labels)
         if chosen is None:
             raise EngineError("the model behind LLM_URL answered with none of the labels")
         rest = math.log((1 - UNSURE) / max(1, len(labels) - 1))

@@ -20,7 +20,7 @@ from cachetools import LRUCache, TTLCache
 
 from bot.app import metrics, retry
 from bot.app.logs import request_id
-from bot.inbox.fair_gate import FairGate
+from bot.inbox.fair_share import FairGate, exceeds_share
 from bot.inbox.job import InboxFull, Job
 from bot.inbox.payloads import Undecodable, UndecodablePayload, decode, decode_or_explain, undecodable
 from bot.inbox.recorder import Recorder
@@ -192,12 +192,8 @@ class Inbox:
         await self._recorder.record(job.key, "answering", answer_ts=ts)
 
     def _too_many(self, job: Job[Any]) -> bool:
-        jobs = [*self._jobs.values(), *self._entering.values()]
-        return (
-            len(jobs) >= self._most
-            or sum(other.user == job.user for other in jobs) >= max(4, self._most // 4)
-            or sum(other.channel == job.channel for other in jobs) >= max(4, self._most // 2)
-        )
+        unfinished = [(each.user, each.channel) for each in (*self._jobs.values(), *self._entering.values())]
+        return exceeds_share(job.user, job.channel, unfinished, self._most)
 
     def _enqueue(self, job: Job[Any]) -> None:
         self._jobs[job.key] = job

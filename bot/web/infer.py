@@ -15,7 +15,7 @@ from aiohttp import web
 from bot.app.metrics import RequestTimer
 from bot.app.services import Services
 from bot.emotion import Emotion, Explanation
-from bot.emotion.wording import emotion_line, explanation_text
+from bot.emotion.sentences import emotion_line, explanation_text
 from bot.engine import count_text
 from bot.markdown_html import render
 from bot.roles import Role, split_tag

@@ -16,7 +16,7 @@ from handlers.formatting.sanitize import escape, quote
 from handlers.listeners.intake import new_request, question_request, take
 from handlers.replies import blocks
 from handlers.replies.emotion_reply import classify, respond, respond_once
-from handlers.replies.thread_history import answer_text
+from handlers.replies.thread_turns import answer_text
 from handlers.transport.context import SlackContext, user_key
 
 P = TypeVar("P", bound=Payload)

@@ -17,9 +17,9 @@ from handlers.formatting.sanitize import quote
 from handlers.listeners.intake import new_request, question_request, take
 from handlers.replies.blocks import section
 from handlers.replies.emotion_reply import FEELINGS, respond_once, show_emotion
-from handlers.replies.thread_history import plain_text
+from handlers.replies.thread_turns import plain_text
 from handlers.transport.context import SlackContext, thread_key, user_key
-from handlers.transport.thread_reader import ANSWER, answer_payload
+from handlers.transport.thread_history import ANSWER, answer_payload
 
 _EMOTION_OPTIONS = ("--feelings",)
 _SINGLE = {"/emotion": ("help", "--feelings"), "/chat": ("forget", "help")}  # words that stand alone

@@ -10,7 +10,7 @@ from bot.inbox.payloads import Payload, Question, encode
 from bot.roles import split_tag
 from bot.storage import Request
 from handlers.formatting.readable import is_for_someone_else, names_bot, without_bot
-from handlers.replies.thread_history import thread_turns
+from handlers.replies.thread_turns import thread_turns
 from handlers.transport.context import SlackContext, message_key, thread_key, user_key
 
 log = logging.getLogger(__name__)

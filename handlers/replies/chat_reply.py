@@ -23,7 +23,7 @@ from handlers.replies.channel_context import ChannelUnreadable, quote_viewed_cha
 from handlers.replies.emotion_reply import Classified, classify
 from handlers.replies.model_stream import ModelStream
 from handlers.replies.stream_writer import StreamWriter
-from handlers.replies.thread_history import (
+from handlers.replies.thread_turns import (
     NOTHING_POSTED,
     PostedAnswer,
     find_answer,
@@ -32,7 +32,7 @@ from handlers.replies.thread_history import (
 )
 from handlers.transport.context import SlackContext, user_key
 from handlers.transport.slack_errors import error_code
-from handlers.transport.thread_reader import answer_metadata, answer_payload, fetch_thread
+from handlers.transport.thread_history import answer_metadata, answer_payload, fetch_thread
 
 log = logging.getLogger(__name__)
 

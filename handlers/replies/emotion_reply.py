@@ -12,7 +12,7 @@ from aiohttp import ClientConnectorError, ClientError
 from slack_sdk.errors import SlackRequestError
 
 from bot.emotion import Emotion, EmptyText
-from bot.emotion.wording import emotion_line
+from bot.emotion.sentences import emotion_line
 from bot.inbox import Job
 from bot.inbox.payloads import ClassifyText, ForgetChannel, OpenChat, ShareEmotion, ThreadMood
 from config.strings import Strings

@@ -20,7 +20,7 @@ from handlers.formatting.sanitize import mrkdwn
 from handlers.replies import blocks
 from handlers.transport.context import SlackContext
 from handlers.transport.slack_errors import error_code, is_transient
-from handlers.transport.thread_reader import answer_metadata
+from handlers.transport.thread_history import answer_metadata
 
 log = logging.getLogger(__name__)
 

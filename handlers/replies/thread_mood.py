@@ -15,10 +15,10 @@ from config.strings import Strings
 from handlers.replies.blocks import Block, context, section
 from handlers.replies.chart import draw
 from handlers.replies.emotion_reply import respond_once
-from handlers.replies.thread_history import message_text
+from handlers.replies.thread_turns import message_text
 from handlers.transport.context import SlackContext
 from handlers.transport.slack_errors import error_code
-from handlers.transport.thread_reader import fetch_thread
+from handlers.transport.thread_history import fetch_thread
 
 log = logging.getLogger(__name__)
 

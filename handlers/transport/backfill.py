@@ -19,7 +19,7 @@ from bot.storage import StorageError
 from handlers.formatting.readable import names_bot
 from handlers.transport.context import SlackContext, message_key, thread_key
 from handlers.transport.slack_errors import error_code, is_transient
-from handlers.transport.thread_reader import answer_payload, fetch_thread
+from handlers.transport.thread_history import answer_payload, fetch_thread
 
 log = logging.getLogger(__name__)
 

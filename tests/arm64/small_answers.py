@@ -22,8 +22,8 @@ from bot.engine.factory import open_local
 from bot.engine.local import LocalEngine
 from bot.engine.weights.prepare import prepare
 from bot.engine.weights.quantize import kernel_names
+from config.settings import PRECISIONS
 
-PRECISIONS = ("fp32", "bf16", "int8", "int4")
 PROMPTS = ("hello hello", "How many pages has the book?", "这本书有多少页？", "Yes or no?")
 LABELS = (*" .,:;!?0123456789abcdefghijklmnopqrstuvwxyz", "hello", "no", "yes")
 TOKENS = 48

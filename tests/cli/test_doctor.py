@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from bot.doctor import examine, machine, model, report, serving, slack
-from bot.doctor.finding import Finding
+from bot.doctor import examine, machine, model, report, server, slack
+from bot.doctor.findings import Finding
 from bot.sandbox import Sandbox
 from bot.sandbox.manifest import ALL_SCOPES, App
 from config.settings import ROOT, Settings
@@ -179,21 +179,21 @@ def test_a_taken_port_and_an_open_host_are_broken() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        found = serving.port(Settings(port=taken.getsockname()[1]))
+        found = server.port(Settings(port=taken.getsockname()[1]))
         offered = int(found.mend.rpartition("PORT=")[2])
         assert offered > taken.getsockname()[1] + 1
     assert found.state == "broken"
-    assert serving.port(Settings(port=offered)).state == "ok"
-    findings = {finding.subject: finding for finding in serving.examine(Settings(host="0.0.0.0"))}
+    assert server.port(Settings(port=offered)).state == "ok"
+    findings = {finding.subject: finding for finding in server.examine(Settings(host="0.0.0.0"))}
     assert findings["reach"].state == "broken"
     assert "API_TOKEN is not set" in findings["reach"].said
 
 
 async def test_a_database_that_cannot_be_opened_is_broken(tmp_path: Path) -> None:
-    assert (await serving.database(Settings(database_url=url(tmp_path / "new" / "a.sqlite3")))).state == "ok"
+    assert (await server.database(Settings(database_url=url(tmp_path / "new" / "a.sqlite3")))).state == "ok"
     (tmp_path / "bad.sqlite3").write_bytes(b"this is not a database" * 100)
-    assert (await serving.database(Settings(database_url=url(tmp_path / "bad.sqlite3")))).state == "broken"
-    assert (await serving.database(Settings(database_url="mysql://x/y"))).state == "broken"
+    assert (await server.database(Settings(database_url=url(tmp_path / "bad.sqlite3")))).state == "broken"
+    assert (await server.database(Settings(database_url="mysql://x/y"))).state == "broken"
 
 
 @pytest.mark.model
@@ -218,7 +218,7 @@ async def test_a_check_that_fails_itself_stops_no_other(
     def fall(_: Settings) -> None:
         raise OSError("no /proc here")
 
-    monkeypatch.setattr(serving, "disk", fall)
+    monkeypatch.setattr(server, "disk", fall)
     settings = Settings(model_dir=tmp_path, port=0, database_url=url(tmp_path / "a.sqlite3"))
     found = [finding async for finding in examine(settings)]
     assert any("could not be looked at (OSError: no /proc here)" in finding.said for finding in found)

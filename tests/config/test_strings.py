@@ -22,7 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-CODE = [*sorted((ROOT / "handlers").rglob("*.py")), ROOT / "bot" / "emotion" / "wording.py"]
+CODE = [*sorted((ROOT / "handlers").rglob("*.py")), ROOT / "bot" / "emotion" / "sentences.py"]
 WRITTEN = {
     file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in STRINGS_DIRECTORY.glob("*.toml")
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.emotion import EmotionClassifier, EmptyText
-from bot.emotion.wording import emotion_line
+from bot.emotion.sentences import emotion_line
 from bot.roles import Role
 
 CLEAR = [

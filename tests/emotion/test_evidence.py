@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.emotion import EmotionClassifier
-from bot.emotion.wording import explanation_text
+from bot.emotion.sentences import explanation_text
 
 SENTENCES = [
     "今天的实验终于成功了，太棒了！",

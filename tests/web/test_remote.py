@@ -12,7 +12,7 @@ from openai_server import Server, serving
 from running_site import ScriptedEngine, open_site
 
 from bot.engine import EngineBusy, EngineError, Message, Prompt, PromptTooLong, Sampling
-from bot.engine.label_match import told_label
+from bot.engine.label_match import answered_label
 from bot.engine.remote import UNSURE, RemoteEngine
 from bot.roles import Role
 
@@ -120,9 +120,9 @@ async def test_a_server_without_log_probabilities_is_asked_for_the_answer(
 
 
 def test_the_first_label_of_an_answer_is_the_one_that_was_meant() -> None:
-    assert told_label("It is Negative, not positive", ["positive", "negative"]) == "negative"
-    assert told_label("very bad", ["very", "very bad"]) == "very bad"
-    assert told_label("hm", ["yes", "no"]) is None
+    assert answered_label("It is Negative, not positive", ["positive", "negative"]) == "negative"
+    assert answered_label("very bad", ["very", "very bad"]) == "very bad"
+    assert answered_label("hm", ["yes", "no"]) is None
 
 
 @pytest.mark.parametrize(

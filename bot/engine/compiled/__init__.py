@@ -3,7 +3,7 @@
     vectors        what Python cannot say: addresses, vectors, atomics
     int8_products  products with 8-bit (and widened 16-bit) weights
     int4_products  products with 4-bit weights
-    int4_packing   4-bit weights as the kernels read them
+    int4_layout   4-bit weights as the kernels read them
     attention      what attention does with vectors
     job_layout     what the kernels are handed
     row_kernels    one step of a layer each: quantize, norm, rotate, attend
@@ -22,10 +22,9 @@ from __future__ import annotations
 import importlib.util
 
 from bot.engine.config.model_config import ModelConfig
-from bot.engine.config.precision import INT4_GROUP
+from bot.engine.config.precision import INT4_GROUP, QUANTIZED
 from bot.engine.config.processor import has_avx2, has_vnni
 
-PRECISIONS = ("int8", "int4")
 _OUTPUTS = 4  # outputs multiplied at once
 
 
@@ -46,7 +45,7 @@ def fits(config: ModelConfig, precision: str) -> bool:
     whole_outputs = (
         config.vocab_size % _OUTPUTS == 0 and config.num_kv_heads * config.head_dim % _OUTPUTS == 0
     )
-    return precision in PRECISIONS and whole_groups and whole_outputs and config.head_dim % 8 == 0
+    return precision in QUANTIZED and whole_groups and whole_outputs and config.head_dim % 8 == 0
 
 
 def suits(config: ModelConfig, precision: str) -> bool:

@@ -1,7 +1,7 @@
 """What attention does with a head's float32 vectors: products with keys, the largest score, mixed values.
 
 Each is an intrinsic of numba; addresses are int64. LLVM would leave the sums and the largest to one
-number at a time, since adding in another order and numbers that are none matter to it.
+number at a time, since adding in another order, and NaN, matter to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Products of quantized activations with 4-bit weights (see int4_packing.Nibbles): a row at once, or tiles.
+"""Products of quantized activations with 4-bit weights (see int4_layout.Nibbles): a row at once, or tiles.
 
 Each is an intrinsic of numba, or makes one; addresses are int64, strides are in bytes.
 """
@@ -84,7 +84,7 @@ def _sums(
 def nibble_row(rows: int) -> Callable[..., Any]:
     """(codes, their stride, scales, their stride, activations, inputs) -> sums, a tuple of `rows`.
 
-    As `int_row`, for 4-bit codes (see int4_packing.Nibbles), and sums that are INT4_SHIFT times as large.
+    As `int_row`, for 4-bit codes (see int4_layout.Nibbles), and sums that are INT4_SHIFT times as large.
     Inputs: a multiple of two groups. Strides in bytes.
     """
 

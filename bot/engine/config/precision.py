@@ -9,6 +9,7 @@ from bot.engine.config.model_config import ModelConfig
 from bot.engine.errors import EngineError
 from config.settings import PRECISIONS
 
+QUANTIZED = ("int8", "int4")
 INT4_GROUP = 32  # weights along the input that share one int4 scale
 # Bytes beside the weights: what Python, its libraries, the bot and its caches take.
 _BESIDE = 700_000_000

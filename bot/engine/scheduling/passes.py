@@ -19,6 +19,11 @@ from bot.engine.model.token_tree import TokenTree
 from bot.engine.scheduling.requests import Prefill, Score, Stream
 from bot.engine.text.sampling import sample
 
+# Tokens of one pass; with more, activations leave the processor's cache, and nothing is gained.
+SCORE_TOKENS = 128  # of a scoring pass
+PREFILL_TOKENS = 128  # of prefills in one pass
+SHARED_TOKENS = 128  # of either while answers are decoded, so that nobody waits long
+LAST_TOKENS = 64  # of a text too long for one scoring pass: what is left for that pass
 # Rows of logits over the whole vocabulary computed at once: 16 of Qwen's are 10 MB.
 _HEAD_ROWS = 16
 

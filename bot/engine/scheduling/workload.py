@@ -7,14 +7,9 @@ from collections.abc import Iterator
 from bot.engine.cache.kv_cache import KVCache
 from bot.engine.cache.prefix_cache import PrefixCache
 from bot.engine.model.decoder import Decoder
+from bot.engine.scheduling.passes import LAST_TOKENS, PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
 from bot.engine.scheduling.requests import Prefill, Request, Score, Stream
 
-SCORE_TOKENS = (
-    128  # in one scoring pass; with more, activations leave the processor's cache, and nothing is gained
-)
-PREFILL_TOKENS = 128  # of prompts in one pass
-SHARED_TOKENS = 128  # of either while answers are decoded, so that nobody waits long
-LAST_TOKENS = 64  # of a text too long for one scoring pass: what is left for that pass
 MAX_STREAMS = 8  # answers generated at once
 ANSWER_ROOM = 256  # tokens that a cache has room for at first beyond its prompt
 
@@ -79,9 +74,9 @@ class Workload:
 
     def drop(self, request: Request) -> None:
         """Take a request out, and its cache with it."""
-        for some in (self.scores, self.waiting, self.streams):
-            if request in some:
-                some.remove(request)  # type: ignore[arg-type]  # it is in there
+        self.scores = [each for each in self.scores if each is not request]
+        self.waiting = [each for each in self.waiting if each is not request]
+        self.streams = [each for each in self.streams if each is not request]
         self.prefills = [prefill for prefill in self.prefills if prefill.request is not request]
 
     def drop_cancelled(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from bot.engine import compiled
-from bot.engine.compiled.int4_packing import Nibbles
+from bot.engine.compiled.int4_layout import Nibbles
 from bot.engine.config.model_config import ModelConfig
 from bot.engine.config.torch_kernels import capability, has_fast_int8, has_kleidiai_int4, has_native_bf16
 from bot.engine.weights.checkpoint import Checkpoint

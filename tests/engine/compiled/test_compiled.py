@@ -18,7 +18,7 @@ from random_model import random_model
 from bot.engine import compiled
 from bot.engine.compiled import object_cache
 from bot.engine.config.arrays import Floats
-from bot.engine.config.precision import INT4_GROUP
+from bot.engine.config.precision import INT4_GROUP, QUANTIZED
 from bot.engine.factory import open_decoder
 from bot.engine.model.decoder import Chunk, Decoder
 from bot.engine.model.token_tree import TokenTree
@@ -28,7 +28,6 @@ from config.settings import ROOT
 pytestmark = pytest.mark.skipif(not compiled.can_run(), reason="the kernels are for x86-64 with AVX2")
 
 FAMILIES = ("qwen2", "qwen3", "llama")
-PRECISIONS = ("int8", "int4")
 # The norm of the error to that of the float32 answer with the same weights: activations have 15 bits or 8.
 # Rounding to 8 bits in 18 projections of random weights makes what torch's own kernel makes of it.
 EXACT, EIGHT_BIT = 2e-3, 0.12
@@ -41,7 +40,7 @@ def quantized(weight: torch.Tensor, precision: str) -> torch.Tensor:
 
         kept = Int8().quantize(weight)
         return kept["codes"].float() * kept["scale"][:, None]
-    from bot.engine.compiled.int4_packing import Nibbles
+    from bot.engine.compiled.int4_layout import Nibbles
 
     kept = Nibbles().quantize(weight)
     words = kept["nibbles"].view(torch.int16).view(len(weight), -1, 1, INT4_GROUP // 2).int()
@@ -58,7 +57,7 @@ def _wherever_they_run() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=[(f, p) for f in FAMILIES for p in PRECISIONS], ids="-".join)
+@pytest.fixture(scope="module", params=[(f, p) for f in FAMILIES for p in QUANTIZED], ids="-".join)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Decoder]:
     """A compiled decoder, and torch's float32 decoder with the same quantized weights."""
     family, precision = request.param

@@ -12,7 +12,8 @@ from small_model import GREEDY, LEAD, ask, watch, write
 from bot.engine import EngineBusy, EngineError, Message, Prompt, PromptTooLong, Sampling
 from bot.engine.local import LocalEngine
 from bot.engine.reference import ReferenceEngine
-from bot.engine.scheduling.workload import MAX_STREAMS, PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
+from bot.engine.scheduling.passes import PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
+from bot.engine.scheduling.workload import MAX_STREAMS
 
 Open = Callable[..., LocalEngine]
 LABELS = ["正面", "负面", "positive as can be", "not at all positive"]

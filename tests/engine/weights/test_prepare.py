@@ -20,9 +20,9 @@ from bot.engine import EngineError
 from bot.engine.factory import open_decoder
 from bot.engine.model.decoder import Chunk, Decoder
 from bot.engine.weights.prepare import LOCK, open_prepared, prepare, prepared_file
+from config.settings import PRECISIONS
 
 ROOT = Path(__file__).parents[2]
-PRECISIONS = ("fp32", "bf16", "int8", "int4")
 QUANTISED = ("int8", "int4")
 IDS = [(7 * at + 3) % 250 for at in range(40)]
 # The norm of the error to that of all logits. Random weights make some seven times of what one projection

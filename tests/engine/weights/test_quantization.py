@@ -8,8 +8,8 @@ import torch
 from bot.engine.weights.int8 import Int8, PlainInt8Linear
 from bot.engine.weights.quantization import Linear
 from bot.engine.weights.quantize import quantization_method
+from config.settings import PRECISIONS
 
-PRECISIONS = ("fp32", "bf16", "int8", "int4")
 ROWS = (1, 2, 7, 40, 400)
 INPUTS, OUTPUTS = 896, 640
 # Of each answer row, the norm of the error to that of the row. Rounding normally distributed weights

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 from bot.app.ports import bind_error, free_port
-from bot.doctor.finding import Finding, broken, doubtful, fine
+from bot.doctor.findings import Finding, broken, fine
+from bot.doctor.machine import disk
 from bot.roles import RoleError, load_roles
 from bot.storage import Storage, StorageError
-from bot.storage.database import sqlite_path
-from config.settings import ROOT, Settings, SettingsError, check_exposure
-
-LEAST_DISK_MB = 500
+from config.settings import Settings, SettingsError, check_exposure
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -55,19 +51,6 @@ def port(settings: Settings) -> Finding:
     )
 
 
-def disk(settings: Settings) -> Finding:
-    """Whether the database's disk has room."""
-    try:
-        file = sqlite_path(settings.database_url)
-    except StorageError as problem:
-        return broken("disk", "no database to look for", str(problem))
-    directory = _existing((ROOT / file).parent if file else ROOT)
-    free = shutil.disk_usage(directory).free // 10**6
-    if free < LEAST_DISK_MB:
-        return doubtful("disk", f"{free:,} MB are free in {directory}", "make room")
-    return fine("disk", f"{free:,} MB are free in {directory}")
-
-
 async def database(settings: Settings) -> Finding:
     """Whether the database opens and takes a write."""
     try:
@@ -89,9 +72,3 @@ def _is_bot(number: int) -> bool:
             return "parts" in json.loads(answer.read(10_000))
     except (OSError, ValueError):
         return False
-
-
-def _existing(directory: Path) -> Path:
-    while not directory.is_dir() and directory != directory.parent:
-        directory = directory.parent
-    return directory

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.emotion import Emotion, Evidence, Explanation
-from bot.emotion.wording import emotion_line, explanation_text
+from bot.emotion.sentences import emotion_line, explanation_text
 from bot.roles import Label, Role
 
 POSITIVE = Label("正面", "😄", ("好",), english="positive", sign=1)

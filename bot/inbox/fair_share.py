@@ -1,10 +1,10 @@
-"""A semaphore with fair shares: of those that wait, who has the least under way goes next."""
+"""Fair shares: how much of the queue one person or channel may have, and who of those that wait goes next."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -68,3 +68,15 @@ class FairGate:
             self._waiters.remove(chosen)
             self._enter(chosen.user, chosen.place)
             chosen.turn.set_result(None)
+
+
+def exceeds_share(user: str, channel: str, unfinished: Sequence[tuple[str, str]], most: int) -> bool:
+    """Whether one request more of this person in this channel is too many beside the `unfinished` ones.
+
+    unfinished: person and channel of each. most: how many there may be; one person may have a quarter of
+    that and one channel half, but four each in any case.
+    """
+    users, channels = Counter(user for user, _ in unfinished), Counter(channel for _, channel in unfinished)
+    return (
+        len(unfinished) >= most or users[user] >= max(4, most // 4) or channels[channel] >= max(4, most // 2)
+    )

@@ -11,7 +11,7 @@ from bot.roles import split_tag
 from bot.storage import Turn
 from handlers.formatting.readable import mentioned_users, readable
 from handlers.transport.context import SlackContext, user_key
-from handlers.transport.thread_reader import answer_payload
+from handlers.transport.thread_history import answer_payload
 
 
 async def plain_text(slack: SlackContext, text: str) -> str:
