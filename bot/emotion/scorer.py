@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from bot.emotion.spans import chunks, normalize_text
+from bot.emotion.spans import CHUNK_SIZE, MIN_CHUNK_SIZE, chunks, normalize_text
 from bot.engine import Engine, PromptTooLong
 from bot.roles import Role
 
-CHUNK_SIZE = 600  # characters of a long text that are scored in one prompt
-MIN_CHUNK_SIZE = 40  # a chunk as short as this that does not fit is refused
 MAX_CONCURRENT = 32  # prompts of batches and explanations that wait for the engine at once
 MAX_DISTANCE = 25.0  # how much less likely than the likeliest spelling one can count, in log-probability
 

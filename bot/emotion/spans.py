@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 Span = tuple[int, int]  # start and end in the text
 
+CHUNK_SIZE = 600  # characters of a long text that are scored in one prompt
+MIN_CHUNK_SIZE = 40  # a chunk as short as this that does not fit is refused
 MAX_REPEATS = 4  # of one character or of a short group in a row; more add no meaning
 
 _REPEATED_CHARACTER = re.compile(rf"(.)\1{{{MAX_REPEATS},}}", re.DOTALL)

@@ -15,9 +15,10 @@ from config.strings import Strings
 from handlers.formatting.sanitize import escape, quote
 from handlers.listeners.intake import new_request, question_request, take
 from handlers.replies import blocks
-from handlers.replies.emotion_reply import classify, respond, respond_once
+from handlers.replies.emotion_reply import classify
 from handlers.replies.thread_turns import answer_text
 from handlers.transport.context import SlackContext, user_key
+from handlers.transport.response_url import respond, respond_once
 
 P = TypeVar("P", bound=Payload)
 

@@ -13,7 +13,7 @@ from handlers.formatting.sanitize import neutralise
 from handlers.listeners.intake import take_message
 from handlers.replies.blocks import section
 from handlers.replies.channel_context import greeting_metadata
-from handlers.replies.thread_turns import plain_text
+from handlers.replies.message_text import plain_text
 from handlers.transport.context import SlackContext, thread_key
 
 TITLE = 60  # characters of a thread's title

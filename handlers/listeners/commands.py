@@ -16,9 +16,10 @@ from config.strings import Strings
 from handlers.formatting.sanitize import quote
 from handlers.listeners.intake import new_request, question_request, take
 from handlers.replies.blocks import section
-from handlers.replies.emotion_reply import FEELINGS, respond_once, show_emotion
-from handlers.replies.thread_turns import plain_text
+from handlers.replies.emotion_reply import FEELINGS, show_emotion
+from handlers.replies.message_text import plain_text
 from handlers.transport.context import SlackContext, thread_key, user_key
+from handlers.transport.response_url import respond_once
 from handlers.transport.thread_history import ANSWER, answer_payload
 
 _EMOTION_OPTIONS = ("--feelings",)

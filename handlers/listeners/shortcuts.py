@@ -9,8 +9,8 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot.inbox import Job
 from bot.inbox.payloads import ClassifyText, ThreadMood
 from handlers.listeners.intake import new_request, take
+from handlers.replies.message_text import message_text
 from handlers.replies.thread_mood import show_mood
-from handlers.replies.thread_turns import message_text
 from handlers.transport.context import SlackContext
 
 

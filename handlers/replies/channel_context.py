@@ -9,7 +9,7 @@ from slack_sdk.errors import SlackApiError
 
 from config.strings import catalogue
 from handlers.formatting.readable import mentioned_channels
-from handlers.replies.thread_turns import message_text
+from handlers.replies.message_text import message_text
 from handlers.transport.context import SlackContext
 from handlers.transport.slack_errors import error_code
 

@@ -21,15 +21,10 @@ from handlers.formatting.sanitize import quote
 from handlers.replies import blocks
 from handlers.replies.channel_context import ChannelUnreadable, quote_viewed_channel
 from handlers.replies.emotion_reply import Classified, classify
+from handlers.replies.message_text import message_text
 from handlers.replies.model_stream import ModelStream
 from handlers.replies.stream_writer import StreamWriter
-from handlers.replies.thread_turns import (
-    NOTHING_POSTED,
-    PostedAnswer,
-    find_answer,
-    message_text,
-    thread_turns,
-)
+from handlers.replies.thread_turns import NOTHING_POSTED, PostedAnswer, find_answer, thread_turns
 from handlers.transport.context import SlackContext, user_key
 from handlers.transport.slack_errors import error_code
 from handlers.transport.thread_history import answer_metadata, answer_payload, fetch_thread

@@ -14,9 +14,9 @@ from bot.inbox.payloads import ThreadMood
 from config.strings import Strings
 from handlers.replies.blocks import Block, context, section
 from handlers.replies.chart import draw
-from handlers.replies.emotion_reply import respond_once
-from handlers.replies.thread_turns import message_text
+from handlers.replies.message_text import message_text
 from handlers.transport.context import SlackContext
+from handlers.transport.response_url import respond_once
 from handlers.transport.slack_errors import error_code
 from handlers.transport.thread_history import fetch_thread
 

@@ -21,11 +21,12 @@ from bot.engine.errors import EngineBusy, EngineError, as_engine_error, is_out_o
 from bot.engine.model.decoder import Decoder
 from bot.engine.scheduling import passes
 from bot.engine.scheduling.requests import Prefill, Request, Score, Stream
-from bot.engine.scheduling.workload import MAX_STREAMS, Workload
+from bot.engine.scheduling.workload import Workload
 
 _Part = TypeVar("_Part", tuple[Score, KVCache], tuple[Stream | Prefill, int])
 log = logging.getLogger(__name__)
 
+MAX_STREAMS = 8  # answers generated at once
 SCORE_SHARE = 4.0
 SCORES_A_PLACE = 8  # scores that may wait in one answer's place in the queue: they are that much shorter
 
@@ -36,7 +37,7 @@ class Scheduler:
     def __init__(self, decoder: Decoder, prefixes: PrefixCache, max_queue: int, running_bytes: int) -> None:
         """`max_queue`: how many answers may wait for a place. `running_bytes`: see Workload."""
         self._decoder, self._prefixes, self._max_queue = decoder, prefixes, max_queue
-        self._work = Workload(decoder, prefixes, running_bytes)
+        self._work = Workload(decoder, prefixes, MAX_STREAMS, running_bytes)
         self._wake = threading.Condition()
         self._incoming: list[Request] = []
         self._calls: deque[Callable[[], None]] = deque()

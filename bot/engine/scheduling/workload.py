@@ -10,18 +10,18 @@ from bot.engine.model.decoder import Decoder
 from bot.engine.scheduling.passes import LAST_TOKENS, PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
 from bot.engine.scheduling.requests import Prefill, Request, Score, Stream
 
-MAX_STREAMS = 8  # answers generated at once
 ANSWER_ROOM = 256  # tokens that a cache has room for at first beyond its prompt
 
 
 class Workload:
     """Requests by their state: waiting, in prefill, being decoded; and labels to score.
 
-    running_bytes: memory that the KV caches of running answers may take; one answer always fits.
+    max_streams: how many answers are generated at once. running_bytes: memory that their KV caches may
+        take; one answer always fits.
     """
 
-    def __init__(self, decoder: Decoder, prefixes: PrefixCache, running_bytes: int) -> None:
-        self._decoder, self._prefixes = decoder, prefixes
+    def __init__(self, decoder: Decoder, prefixes: PrefixCache, max_streams: int, running_bytes: int) -> None:
+        self._decoder, self._prefixes, self._max_streams = decoder, prefixes, max_streams
         empty = decoder.new_cache()
         self._max_running_tokens = running_bytes * empty.capacity // empty.nbytes
         self.scores: list[Score] = []
@@ -165,4 +165,4 @@ class Workload:
     def _has_room(self, stream: Stream) -> bool:
         running = [*self.streams, *(r.request for r in self.prefills if isinstance(r.request, Stream))]
         expected = sum(len(each.ids) + each.max_tokens // 2 for each in (*running, stream))
-        return not running or (len(running) < MAX_STREAMS and expected <= self._max_running_tokens)
+        return not running or (len(running) < self._max_streams and expected <= self._max_running_tokens)

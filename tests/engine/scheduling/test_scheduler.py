@@ -13,7 +13,7 @@ from bot.engine import EngineBusy, EngineError, Message, Prompt, PromptTooLong, 
 from bot.engine.local import LocalEngine
 from bot.engine.reference import ReferenceEngine
 from bot.engine.scheduling.passes import PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
-from bot.engine.scheduling.workload import MAX_STREAMS
+from bot.engine.scheduling.scheduler import MAX_STREAMS
 
 Open = Callable[..., LocalEngine]
 LABELS = ["正面", "负面", "positive as can be", "not at all positive"]
