@@ -93,7 +93,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="of each model; 0 only writes the report")
     parser.add_argument("--model", choices=("starter", "mission", "both"), default="both")
-    parser.add_argument("--prepare", action="store_true", help="write the quantised weights anew and time it")
+    parser.add_argument("--prepare", action="store_true", help="write the quantized weights anew and time it")
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "benchmark.json", help="all rounds")
     parser.add_argument(
         "--models", type=Path, default=ROOT / "data" / "benchmark", help="what is made for it"

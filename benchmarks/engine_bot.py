@@ -106,7 +106,7 @@ class Bot:
 
 
 def prepare(directory: Path, precision: str) -> tuple[float, float]:
-    """Seconds and peak GB of writing the quantised weights, beside links to the model's own files."""
+    """Seconds and peak GB of writing the quantized weights, beside links to the model's own files."""
     with tempfile.TemporaryDirectory(dir=directory.parent) as folder:
         for file in directory.iterdir():
             if not file.name.startswith(("prepared", ".")):

@@ -87,7 +87,7 @@ def write_mission_shape(directory: Path, tokenizer: Path) -> Path:
 
 
 def write_gguf(directory: Path, folder: Path, kind: str) -> Path:
-    """The same weights for llama.cpp, quantised by its own quantiser to `kind` (Q8_0, Q4_0), once."""
+    """The same weights for llama.cpp, quantized by its own quantizer to `kind` (Q8_0, Q4_0), once."""
     import llama_cpp
 
     target = folder / f"{directory.name}-{kind.lower()}.gguf"
@@ -101,7 +101,7 @@ def write_gguf(directory: Path, folder: Path, kind: str) -> Path:
     options.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}")
     unfinished = target.with_suffix(".part")
     if llama_cpp.llama_model_quantize(str(half).encode(), str(unfinished).encode(), ctypes.byref(options)):
-        raise SystemExit(f"llama.cpp could not quantise {half} to {kind}")
+        raise SystemExit(f"llama.cpp could not quantize {half} to {kind}")
     return unfinished.rename(target)
 
 

@@ -44,7 +44,7 @@ def write_report(found: dict[str, Rounds], folder: Path) -> None:
         "",
         f"Measured with `python benchmarks/engine.py` on {_machine()}: every round does the same work "
         "with each engine in turn, and a figure is the median over all rounds. llama.cpp has the same "
-        "weights, quantised by its own quantiser; transformers is stock `generate`.",
+        "weights, quantized by its own quantizer; transformers is stock `generate`.",
         "",
         "What falls short and why, and what each precision costs: [engine-notes.md](engine-notes.md).",
         "",

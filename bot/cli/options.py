@@ -16,7 +16,7 @@ USAGE, FAILED = 2, 1  # exit codes
 COMMANDS = {
     "run": "start Slack (or the sandbox without tokens), the page and the API; the default",
     "fetch": "put a model under models/",
-    "prepare": "write the quantised weights beside a model, so that starting is fast",
+    "prepare": "write the quantized weights beside a model, so that starting is fast",
     "emotion": "classify a text, lines from standard input, or a CSV file",
     "chat": "a conversation in the terminal; with TEXT one answer",
     "backup": "copy the database into a new file, also while the bot runs",

@@ -21,8 +21,8 @@ from config.settings import ROOT, Settings
 
 OTHER_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 PYTHONS = ((3, 10), (3, 13))
-# Without them the kernels this bot is fast with are not there.
 LEAST_DISK_MB = 500
+# Without them the kernels this bot is fast with are not there.
 WANTED = {"x86_64": ("avx2", "AVX2"), "aarch64": ("asimddp", "dot-product instructions (ARMv8.2)")}
 
 

@@ -95,7 +95,7 @@ def local(directory: Path, settings: Settings) -> Iterator[Finding]:
         yield fine("prepared", f"weights for {chosen} stand beside the model")
     elif os.access(directory, os.W_OK):
         mend = f"run `python -m bot prepare --precision {chosen}`"
-        yield doubtful("prepared", f"no weights for {chosen} yet, so that every start quantises", mend)
+        yield doubtful("prepared", f"no weights for {chosen} yet, so that every start quantizes", mend)
     else:
         mend = "prepare it where it can be written, and copy it here"
         yield doubtful("prepared", f"no weights for {chosen}, and the directory is read-only", mend)

@@ -46,5 +46,5 @@ def as_engine_error(problem: BaseException) -> EngineError:
 def not_finite() -> EngineError:
     """For NaN or infinity in hidden states or logits."""
     return EngineError(
-        "the model's arithmetic gave no numbers; again and again means damaged weights: fetch them anew"
+        "the model computed NaN or infinity; again and again means damaged weights: fetch them anew"
     )

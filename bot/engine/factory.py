@@ -20,6 +20,7 @@ from bot.engine.interface import Engine
 from bot.engine.local import LocalEngine
 from bot.engine.model.decoder import Decoder
 from bot.engine.remote import RemoteEngine
+from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.weights.checkpoint import EMBEDDING, Checkpoint, lm_head_name
 from bot.engine.weights.malloc import large_blocks_returned
 from bot.engine.weights.prepare import PreparedWeights, open_prepared
@@ -68,12 +69,19 @@ def open_local(
 
     The decoder is opened in a thread that ends. OpenMP, which torch computes with, keeps workers for each
     thread that used any. Where they are more than the processor's cores they sleep between products, and
-    waking them took a third of the engine's time.
+    waking them took a third of the engine's time. The tokenizer comes first: one that is damaged is told at
+    once, and not after the weights were quantized.
     """
+    tokenizer = ChatTokenizer(directory, read_model_config(directory).vocab_size)
     with large_blocks_returned(), ThreadPoolExecutor(1, "opening") as thread:
         decoder = thread.submit(open_decoder, directory, precision, threads).result()
     return LocalEngine(
-        directory, decoder, context_tokens=context_tokens, cache_mb=cache_mb, max_queue=max_queue
+        directory,
+        decoder,
+        tokenizer,
+        context_tokens=context_tokens,
+        cache_mb=cache_mb,
+        max_queue=max_queue,
     )
 
 

@@ -32,17 +32,18 @@ class LocalEngine:
         self,
         directory: Path,
         decoder: Decoder,
+        tokenizer: ChatTokenizer,
         *,
         context_tokens: int = 4096,
         cache_mb: int = 128,
         max_queue: int = 64,
     ) -> None:
-        """`decoder`: that of `directory`, see `factory.open_local`. cache_mb: megabytes of kept KV caches.
+        """`decoder`, `tokenizer`: those of `directory`, see `factory.open_local`.
 
-        Raises EngineError for a tokenizer that cannot be used.
+        cache_mb: megabytes of kept KV caches. Raises EngineError for a bad generation_config.json.
         """
         self.decoder = decoder
-        self.tokenizer = ChatTokenizer(directory, decoder.config.vocab_size)
+        self.tokenizer = tokenizer
         self.defaults = read_generation_config(directory)
         self.eos_token_ids = frozenset(self.tokenizer.eos_token_ids | self.defaults.eos_token_ids)
         self._name = directory.resolve().name

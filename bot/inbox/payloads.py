@@ -15,7 +15,10 @@ from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 VERSION = 1  # of the fields below; payloads without a version are those of 0.1.0 and have the same fields
 
-_TIMESTAMP = re.compile(r"\d+\.\d+")
+_TIMESTAMP = re.compile(r"[0-9]+\.[0-9]+")
+_WEB_ADDRESS = re.compile(r"https?://[!-~]+")
+# What a request is delivered by: Slack writes these in ASCII, and with others every call fails.
+_IDENTIFIERS = ("team", "channel", "user", "thread_ts")
 
 
 class UndecodablePayload(ValueError):
@@ -187,6 +190,10 @@ def decode(kind: str, stored: object) -> Payload:
             if not _fits(value, hints[field.name]):
                 found = type(value).__name__
                 raise UndecodablePayload(f"kind {kind!r}: field {field.name!r} is {found}, not {field.type}")
+            if field.name in _IDENTIFIERS and isinstance(value, str) and not value.isascii():
+                raise UndecodablePayload(f"kind {kind!r}: field {field.name!r} is no identifier")
+            if field.name == "response_url" and value and not _WEB_ADDRESS.fullmatch(value):
+                raise UndecodablePayload(f"kind {kind!r}: field 'response_url' is no web address")
         elif field.default is MISSING:
             raise UndecodablePayload(f"kind {kind!r}: field {field.name!r} is missing")
     try:
@@ -209,7 +216,7 @@ def undecodable(stored: object, reason: str) -> Undecodable:
 
     def text(name: str) -> str:
         value = raw.get(name)
-        return value if isinstance(value, str) else ""
+        return value if isinstance(value, str) and value.isascii() else ""
 
     def timestamp(name: str) -> str:
         return text(name) if _TIMESTAMP.fullmatch(text(name)) else ""

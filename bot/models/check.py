@@ -61,7 +61,7 @@ def _mismatch(file: Path) -> str:
 def _read_config(directory: Path) -> ModelConfig:
     file = directory / "config.json"
     if read_json(file).get("quantization_config"):
-        raise ModelError(f"{file}: the weights are already quantised; use the model's unquantised files")
+        raise ModelError(f"{file}: the weights are already quantized; use the model's unquantized files")
     try:
         return read_model_config(directory)
     except EngineError as problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import sqlite3
 import threading
@@ -155,6 +156,14 @@ def _parse(database_url: str) -> Any:
         ) from None
 
 
+def _parse_json(text: str) -> Any:
+    """The value; None for what is no JSON, so that one damaged cell does not hide the other rows."""
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
 def _create_engine(database_url: str) -> AsyncEngine:
     url = _parse(database_url)
     if url.drivername == "postgresql+asyncpg":
@@ -168,7 +177,12 @@ def _create_engine(database_url: str) -> AsyncEngine:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise StorageError(f"{url.database}: its directory cannot be made: {problem.strerror}") from None
-    engine = create_async_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+    engine = create_async_engine(
+        url,
+        connect_args={"timeout": BUSY_SECONDS},
+        hide_parameters=True,
+        json_deserializer=_parse_json,  # PostgreSQL refuses what is no JSON, SQLite keeps it
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: object) -> None:

@@ -37,7 +37,7 @@ class Request:
     key: str
     thread: str
     kind: str
-    payload: dict[str, Any]
+    payload: dict[str, Any] | None  # None where a stored one is no JSON any more
     user: str | None = None
     state: str = "received"
     answer_ts: str | None = None

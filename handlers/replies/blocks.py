@@ -9,6 +9,7 @@ from config.strings import Strings
 
 Block = dict[str, Any]
 
+# Action ids: Slack keeps them in messages, so that a renamed one breaks the buttons of old messages.
 STOP, AGAIN, FORGET = "stop_reply", "try_again", "forget_thread"
 FEEDBACK, SHARE = "judge_reply", "share_emotion"
 

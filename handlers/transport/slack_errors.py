@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import ClientError
+from aiohttp import ClientError, InvalidURL
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
@@ -38,11 +38,13 @@ def is_transient(problem: BaseException) -> bool:
         return (
             response.status_code >= 500 or response.status_code == 429 or response.get("error") in TRANSIENT
         )
+    if isinstance(problem, InvalidURL):
+        return False
     return isinstance(problem, (ClientError, asyncio.TimeoutError, OSError))
 
 
 def error_code(problem: BaseException) -> str:
     """Slack's name of an error, or what kind of problem it is."""
-    if isinstance(problem, SlackApiError):
+    if isinstance(problem, SlackApiError) and isinstance(problem.response, AsyncSlackResponse):
         return str(problem.response.get("error"))
     return type(problem).__name__

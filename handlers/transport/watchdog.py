@@ -134,7 +134,7 @@ class SlackConnection:
             self._failed_reads = 0
         except (*_UNREACHABLE, StorageError) as problem:
             log.warning("what was missed cannot be read yet: %s", problem or type(problem).__name__)
-            await asyncio.sleep(retry.pause(self._failed_reads))
+            await asyncio.sleep(retry.pause(self._failed_reads, TICK))
             self._failed_reads += 1
             self._behind = True
 

@@ -73,9 +73,8 @@ class RateLimitedWebClient(AsyncWebClient):
 
     async def respond(self, response_url: str, body: Mapping[str, Any]) -> None:
         """Answer at a response_url. Raises SlackRequestError where Slack does not take it."""
-        await self.rate_limits.wait(RESPONSE_URL)
         # An answer twice would be seen: whoever asked for it decides what follows any other failure.
-        retries: list[AsyncRetryHandler] = [RateLimitRetry(self.rate_limits, RESPONSE_URL)]
+        retries: list[AsyncRetryHandler] = [RateLimitRetry(RateLimits(), RESPONSE_URL)]  # each has its own
         webhook = AsyncWebhookClient(response_url, retry_handlers=retries)
         answer = await webhook.send_dict(dict(body))
         if answer.status_code != 200:

@@ -6,12 +6,16 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession, InvalidURL, web
+from aiohttp.test_utils import TestServer
 from running_bot import RunningBot, Scripted, ephemerals_of, run_bot
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.app import metrics, retry
 from bot.roles import Role
 from bot.sandbox import Fault, Sandbox
-from handlers.transport.slack_errors import SlackRefused
+from handlers.transport.slack_errors import SlackRefused, error_code, is_transient
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +66,27 @@ async def test_a_limited_response_url_is_waited_for_and_its_address_is_in_no_fig
     ]
     assert any('method="response_url",reason="too_many"' in line for line in figures)
     assert not any(name in line for name in box.context.links.links for line in figures)
+
+
+@pytest.mark.parametrize(("status", "again"), [(200, False), (503, True)])
+async def test_an_answer_that_is_no_json_has_a_name_and_its_status_decides(status: int, again: bool) -> None:
+    """A proxy between the bot and Slack may answer in HTML."""
+
+    async def proxy(_request: web.Request) -> web.Response:
+        return web.Response(status=status, text="<html>", content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", proxy)
+    async with TestServer(app) as server:
+        client = AsyncWebClient(token="xoxb-1", base_url=str(server.make_url("/")))
+        with pytest.raises(SlackApiError) as caught:
+            await client.auth_test()
+    assert error_code(caught.value) == "SlackApiError"
+    assert is_transient(caught.value) is again
+
+
+async def test_an_address_that_is_none_is_not_tried_again() -> None:
+    async with ClientSession() as session:
+        with pytest.raises(InvalidURL) as caught:
+            await session.post("http://")
+    assert not is_transient(caught.value)

@@ -35,6 +35,8 @@ BREAKING: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "no channel": ("chat", {"channel": 5}, ["private"]),
     "a user that nobody is": ("chat", {"user": "nobody", "message": 1}, ["thread"]),
     "a channel that is nowhere": ("chat", {"channel": "C0NOWHERE1", "message": 1}, []),
+    "a user in no character set": ("chat", {"user": "\ud800"}, ["thread"]),
+    "an address that is none": ("classify", {"text": "+", "response_url": "none:"}, ["private"]),
     "nothing": ("chat", dict.fromkeys(("team", "channel", "user", "ts", "thread_ts"), ...), []),
 }
 
@@ -85,6 +87,30 @@ def break_requests(database: Path) -> None:
             stored.pop("channel")
             opened.execute("UPDATE requests SET payload = ? WHERE key = ?", (json.dumps(stored), key))
     opened.close()
+
+
+@pytest.mark.parametrize("damaged", ["", '{"team":', "[" * 100_000], ids=["empty", "cut short", "too deep"])
+async def test_a_row_that_is_no_json_fails_and_all_others_are_answered(
+    sandbox: Sandbox, tmp_path: Path, roles: dict[str, Role], damaged: str
+) -> None:
+    sandbox.faults.deaf = True
+    ts = await sandbox.post("Ada", "general", f"{BOT} hello")
+    await lose_events(sandbox)
+    database = f"sqlite+aiosqlite:///{tmp_path}/bot.sqlite3"
+    storage = await Storage.open(database)
+    owner = f"{sandbox.team_id}:{sandbox.users['Ada']}"
+    thread = f"slack:{sandbox.team_id}:{sandbox.channels['general']}:{ts}"
+    stored = stored_question(sandbox, ts, ts, "hello")
+    await storage.accept(Request("broken", thread, "chat", stored, owner))
+    await storage.accept(Request("next", thread, "chat", stored, owner))
+    await storage.close()
+    with sqlite3.connect(tmp_path / "bot.sqlite3") as opened:
+        opened.execute("UPDATE requests SET payload = ? WHERE key = 'broken'", (damaged,))
+    opened.close()
+    async with run_bot(sandbox, database, Scripted(), roles) as bot:
+        await bot.idle()
+        assert shown((await bot.replies("general", ts))[-1]).startswith("You said: hello")
+        assert bot.app.slack.inbox.outcomes == {"failed": 1, "answered": 1}
 
 
 @pytest.mark.parametrize("button", ["try_again", "judge_reply", "forget_thread"])

@@ -42,7 +42,7 @@ def vocabulary() -> Vocabulary:
         tokens=tokens + unused,
         types=[int(kind) for kind in types + [TokenType.UNUSED] * len(unused)],
         merges=list(MERGES),
-        end=tokens.index("<|im_end|>"),
+        eos_token_id=tokens.index("<|im_end|>"),
         padding=tokens.index("<|endoftext|>"),
         template=TEMPLATE,
     )
@@ -98,7 +98,7 @@ def write_gguf(
     writer.add_token_list(words.tokens)
     writer.add_token_types(words.types)
     writer.add_token_merges(list(words.merges))
-    writer.add_eos_token_id(words.end)
+    writer.add_eos_token_id(words.eos_token_id)
     writer.add_pad_token_id(words.padding)
     writer.add_chat_template(words.template)
     names = {hub: own for own, hub in _OUTER.items()}

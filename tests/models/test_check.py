@@ -147,9 +147,9 @@ DAMAGES: list[tuple[str, Callable[[Path], Any], str]] = [
     ("no size", lambda d: _edit(d / "config.json", hidden_size=None), "config.json lacks 'hidden_size'"),
     ("odd size", lambda d: _edit(d / "config.json", hidden_size="big"), "config.json is damaged"),
     (
-        "quantised",
+        "quantized",
         lambda d: _edit(d / "config.json", quantization_config={"quant_method": "awq"}),
-        "config.json: the weights are already quantised",
+        "config.json: the weights are already quantized",
     ),
     (
         "another model's config",

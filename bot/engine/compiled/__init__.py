@@ -3,7 +3,7 @@
     vectors        what Python cannot say: addresses, vectors, atomics
     int8_products  products with 8-bit (and widened 16-bit) weights
     int4_products  products with 4-bit weights
-    int4_layout   4-bit weights as the kernels read them
+    int4_layout    4-bit weights as the kernels read them
     attention      what attention does with vectors
     job_layout     what the kernels are handed
     row_kernels    one step of a layer each: quantize, norm, rotate, attend

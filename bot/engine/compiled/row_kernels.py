@@ -114,7 +114,7 @@ def rms_norm(values: Floats, weight: Floats, epsilon: float, into: Floats) -> No
 
 @kernel(fastmath=FAST)
 def rotate(states: Floats, rotation: Floats, norm: int, epsilon: float, width: int) -> None:
-    """One head's query or key, normalised where the family does that, turned by its position (RoFormer)."""
+    """One head's query or key, normalized where the family does that, turned by its position (RoFormer)."""
     if norm:
         rms_norm(states, floats(norm, width), epsilon, states)
     for at in range(0, width, 2):

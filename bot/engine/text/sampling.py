@@ -162,7 +162,7 @@ def _nucleus(probabilities: Floats, top_p: float) -> Floats:
 
 
 def _index_of(weights: Floats, draw: float) -> int:
-    """Where `draw`, from 0 up to 1, falls among unnormalised `weights`: never on a weight of 0."""
+    """Where `draw`, from 0 up to 1, falls among unnormalized `weights`: never on a weight of 0."""
     sums = weights.cumsum(dtype=np.float64)
     return min(int(np.searchsorted(sums, draw * sums[-1], side="right")), len(weights) - 1)
 

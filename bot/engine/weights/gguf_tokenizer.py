@@ -27,7 +27,7 @@ class Vocabulary:
     tokens: Sequence[str]
     types: Sequence[int]
     merges: Sequence[str]
-    end: int  # id of the token that ends a turn
+    eos_token_id: int  # ends a turn
     padding: int
     template: str  # the chat template, in Jinja
 
@@ -40,7 +40,7 @@ class Vocabulary:
 def write_tokenizer(vocabulary: Vocabulary, directory: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json into `directory`."""
     build_tokenizer(vocabulary).save(str(directory / "tokenizer.json"), pretty=False)
-    end, padding = vocabulary.tokens[vocabulary.end], vocabulary.tokens[vocabulary.padding]
+    end, padding = vocabulary.tokens[vocabulary.eos_token_id], vocabulary.tokens[vocabulary.padding]
     controls = [vocabulary.tokens[at] for at in vocabulary.added if _is_control(vocabulary, at)]
     _write_json(
         directory / "tokenizer_config.json",

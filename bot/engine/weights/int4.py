@@ -121,7 +121,7 @@ class Int4Linear:
 
 
 class DynamicInt4Linear:
-    """KleidiAI's kernels: activations are quantised to 8 bits a row inside."""
+    """KleidiAI's kernels: activations are quantized to 8 bits a row inside."""
 
     def __init__(self, packed: torch.Tensor, inputs: int, outputs: int, bias: torch.Tensor | None) -> None:
         self.packed, self.inputs, self.outputs, self.bias = packed, inputs, outputs, bias

@@ -90,10 +90,11 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Wait while another process prepares in `directory`, where the file system has locks."""
-    lock = FileLock(directory / LOCK)
+    # Not by the existence of the file: it stays, and is copied with the others.
+    lock = FileLock(directory / LOCK, fallback_to_soft=False)
     try:
         lock.acquire()
-    except OSError as problem:
+    except (OSError, NotImplementedError) as problem:
         log.info("%s cannot be locked: %s", directory, problem)
     try:
         yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -45,7 +46,7 @@ class SafetensorsFile:
                 header = json.loads(content.read(length))
                 self.metadata: dict[str, str] = header.pop("__metadata__", {})
                 self._places = {name: _Place(entry) for name, entry in header.items()}
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
                 raise SafetensorsError("is damaged, its list of tensors cannot be read") from None
         self._start = _LENGTH + length
         whole = self._start + max((place.end for place in self._places.values()), default=0)
@@ -80,9 +81,16 @@ class _Place:
     """Where a tensor lies: its dtype's name, shape, and first and last byte after the header."""
 
     def __init__(self, entry: Mapping[str, Any]) -> None:
+        """Raises ValueError, KeyError or TypeError for an entry that describes no tensor."""
         self.dtype: str = entry["dtype"]
-        self.shape = tuple(int(size) for size in entry["shape"])
-        self.begin, self.end = (int(offset) for offset in entry["data_offsets"])
+        self.shape = tuple(entry["shape"])
+        self.begin, self.end = entry["data_offsets"]
+        numbers = (*self.shape, self.begin, self.end)
+        if type(self.dtype) is not str or any(type(each) is not int or each < 0 for each in numbers):
+            raise ValueError("a size or an offset is no whole number from 0 up")
+        length = self.end - self.begin
+        if self.dtype in DTYPES and length != math.prod(self.shape) * DTYPES[self.dtype].itemsize:
+            raise ValueError("the shape and the bytes do not agree")
 
 
 class SafetensorsWriter:

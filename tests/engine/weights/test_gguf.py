@@ -13,7 +13,7 @@ import torch
 from gguf import GGMLQuantizationType, GGUFWriter
 from hypothesis import given
 from hypothesis import strategies as st
-from small_models import random_model, vocabulary, write_gguf
+from random_model import random_model, vocabulary, write_gguf
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
@@ -60,7 +60,7 @@ def test_the_chat_goes_on_with_the_files_own_template_and_end(tmp_path: Path) ->
     assert ends == tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
 
 
-def test_the_whole_dequantised_matrix_is_never_in_memory(tmp_path: Path) -> None:
+def test_the_whole_dequantized_matrix_is_never_in_memory(tmp_path: Path) -> None:
     file = tmp_path / "wide.gguf"
     writer = GGUFWriter(file, "qwen2")
     writer.add_tokenizer_pre("qwen2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -16,17 +17,17 @@ import pytest
 import torch
 from random_model import random_model
 
-from bot.engine import EngineError
-from bot.engine.factory import open_decoder
+from bot.engine import EngineError, factory
+from bot.engine.factory import open_decoder, open_local
 from bot.engine.model.decoder import Chunk, Decoder
 from bot.engine.weights.prepare import LOCK, open_prepared, prepare, prepared_file
 from config.settings import PRECISIONS
 
-ROOT = Path(__file__).parents[2]
-QUANTISED = ("int8", "int4")
+ROOT = Path(__file__).parents[3]
+QUANTIZED = ("int8", "int4")
 IDS = [(7 * at + 3) % 250 for at in range(40)]
 # The norm of the error to that of all logits. Random weights make some seven times of what one projection
-# rounds off; test_linear.py and test_quality.py look closer.
+# rounds off; test_quantization.py and test_quality.py look closer.
 CLOSE = {"fp32": 1e-5, "bf16": 0.025, "int8": 0.1, "int4": 0.5}
 
 
@@ -133,7 +134,7 @@ prepare(Path(sys.argv[1]), sys.argv[2], stop)
 """
 
 
-@pytest.mark.parametrize("precision", QUANTISED)
+@pytest.mark.parametrize("precision", QUANTIZED)
 def test_killed_in_the_middle_it_leaves_nothing_that_looks_whole(directory: Path, precision: str) -> None:
     before = files(directory)
     expected = logits(open_decoder(directory, precision))
@@ -265,7 +266,7 @@ def test_a_file_that_is_not_whole_or_not_of_here_is_not_used(
     repaired(directory, "int8", expected)
 
 
-@pytest.mark.parametrize("precision", QUANTISED)
+@pytest.mark.parametrize("precision", QUANTIZED)
 def test_weights_prepared_from_others_are_not_used(directory: Path, precision: str) -> None:
     prepare(directory, precision)
     old = logits(open_decoder(directory, precision))
@@ -295,3 +296,27 @@ def test_a_directory_that_is_no_model_is_refused_and_left_as_it_was(directory: P
     with pytest.raises(EngineError, match="no precision 'int3'"):
         prepare(directory, "int3")
     assert files(directory) == before
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_not_waited_for(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """The lock file may be there already: it is copied with the directory."""
+
+    def flock(*_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    (directory / LOCK).touch()
+    monkeypatch.setattr("fcntl.flock", flock)
+    prepare(directory, "int8")
+    assert open_prepared(directory, "int8") is not None
+
+
+def test_a_damaged_tokenizer_is_told_before_the_weights_are_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory / "tokenizer.json").write_text("{")
+    monkeypatch.setattr(factory, "open_decoder", lambda *_: pytest.fail("the weights were read first"))
+    with pytest.raises(EngineError, match="tokenizer"):
+        open_local(directory)

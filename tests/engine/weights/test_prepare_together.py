@@ -13,7 +13,7 @@ from random_model import random_model
 
 from bot.engine.weights.prepare import open_prepared, prepare
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Says when it asks and how many parts it wrote. With `pause` it stops in the middle until it is told on.
 PREPARE = """
 import sys

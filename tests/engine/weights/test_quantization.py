@@ -94,7 +94,8 @@ def test_the_plain_int8_agrees_with_the_fast_one(outputs: int, inputs: int, rows
         exact = torch.nn.functional.linear(
             x, tensors["codes"].float() * tensors["scale"][:, None], bias_of(outputs)
         )
-        assert error(fast(x), exact) < 0.001
+        # Where no kernel takes int8 codes, `fast` is the plain one too.
+        assert error(fast(x), exact) < (0.004 if isinstance(fast, PlainInt8Linear) else 0.001)
         assert error(plain(x), exact) < 0.004, "its activations are bfloat16"
 
 

@@ -63,6 +63,28 @@ def test_what_is_written_the_library_reads(
     assert [*file.parent.iterdir()] == [file]
 
 
+HEADERS = {
+    "an infinite size": '{"a": {"dtype": "F32", "shape": [Infinity], "data_offsets": [0, 8]}}',
+    "an infinite offset": '{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 1e999]}}',
+    "a negative size": '{"a": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}}',
+    "a huge size": '{"a": {"dtype": "F32", "shape": [2, 999999999999999999999], "data_offsets": [0, 8]}}',
+    "a dtype that is no name": '{"a": {"dtype": ["F32"], "shape": [2], "data_offsets": [0, 8]}}',
+    "more bytes than numbers": '{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}}',
+    "no end": '{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0]}}',
+    "no tensor": '{"a": 1}',
+    "a list": "[]",
+    "a deep list": "[" * 100_000 + "]" * 100_000,
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_a_header_that_describes_no_tensors_is_refused(tmp_path: Path, header: str) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(8))
+    with pytest.raises(SafetensorsError, match="is damaged, its list of tensors cannot be read"):
+        SafetensorsFile(file)
+
+
 def test_pieces_that_do_not_fill_the_shape_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
     with (
         pytest.raises(SafetensorsError, match="got 16 bytes of name instead of 24"),
