@@ -18,15 +18,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from engine_apart import Apart  # noqa: E402  the paths come first
-from engine_bot import Bot, prepare, run  # noqa: E402
-from engine_models import write_gguf, write_mission_shape  # noqa: E402
-from engine_peers import Llama, Ours, Stock  # noqa: E402
-from engine_report import write_report  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+from engine_bot import Bot, prepare, run  # noqa: E402  the paths come first
+from engine_models import write_gguf, write_mission_shape  # noqa: E402  the paths come first
+from engine_peers import Llama, Ours, Stock  # noqa: E402  the paths come first
+from engine_report import write_report  # noqa: E402  the paths come first
+from tqdm import tqdm  # noqa: E402  the paths come first
 
-from bot.cli import bench  # noqa: E402
-from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402
-from bot.roles import load_roles  # noqa: E402
+from bot.cli import bench  # noqa: E402  the paths come first
+from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402  the paths come first
+from bot.roles import load_roles  # noqa: E402  the paths come first
 
 PROMPT, ANSWER, STOCK_ANSWER = 400, 48, 12
 Rounds = dict[str, list[float]]

@@ -120,7 +120,7 @@ def _write_half(directory: Path, target: Path) -> None:
     writer.add_file_type(1)
     _add_vocabulary(writer, directory, config["vocab_size"])
     with safe_open(directory / "model.safetensors", framework="pt") as weights:
-        for name in weights.keys():  # noqa: SIM118  # not a mapping
+        for name in weights.keys():  # noqa: SIM118  safe_open gives no mapping
             tensor = weights.get_tensor(name).float()
             wide = tensor.dim() == 2
             writer.add_tensor(_gguf_name(name), tensor.numpy().astype(np.float16 if wide else np.float32))

@@ -19,13 +19,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402  the path comes first
-from tqdm import tqdm  # noqa: E402
+import torch  # noqa: E402  the paths come first
+from tqdm import tqdm  # noqa: E402  the paths come first
 
-from bot.engine.factory import open_decoder  # noqa: E402
-from bot.engine.model.decoder import Chunk, Decoder  # noqa: E402
-from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402
-from config.settings import PRECISIONS  # noqa: E402
+from bot.engine.factory import open_decoder  # noqa: E402  the paths come first
+from bot.engine.model.decoder import Chunk, Decoder  # noqa: E402  the paths come first
+from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402  the paths come first
+from config.settings import PRECISIONS  # noqa: E402  the paths come first
 
 TEXT = ROOT / "tests" / "data" / "quality.txt"
 _HEAD_ROWS = 64  # rows of the whole vocabulary at once: 64 of Qwen's are 40 MB

@@ -22,13 +22,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "handlers")]
 
 from running_bot import RunningBot, run_bot  # noqa: E402  the paths come first
 
-from bot.app.measured_engine import MeasuredEngine  # noqa: E402
-from bot.cli.bench import percentile  # noqa: E402
-from bot.engine import Engine, Prompt, Sampling  # noqa: E402
-from bot.engine.factory import open_engine  # noqa: E402
-from bot.roles import load_roles  # noqa: E402
-from bot.sandbox import Sandbox  # noqa: E402
-from config.settings import Settings  # noqa: E402
+from bot.app.measured_engine import MeasuredEngine  # noqa: E402  the paths come first
+from bot.cli.bench import percentile  # noqa: E402  the paths come first
+from bot.engine import Engine, Prompt, Sampling  # noqa: E402  the paths come first
+from bot.engine.factory import open_engine  # noqa: E402  the paths come first
+from bot.roles import load_roles  # noqa: E402  the paths come first
+from bot.sandbox import Sandbox  # noqa: E402  the paths come first
+from config.settings import Settings  # noqa: E402  the paths come first
 
 BOT = "@All-in-One Bot"
 WAIT = 300.0  # seconds after which something is broken

@@ -20,7 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "chaos"), str(ROOT / "tests" / "
 
 from storm import Figures, Storm  # noqa: E402  the paths come first
 
-from bot.sandbox import Sandbox  # noqa: E402
+from bot.sandbox import Sandbox  # noqa: E402  the paths come first
 
 
 async def soak(minutes: float, seed: int) -> Figures:

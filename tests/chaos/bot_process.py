@@ -25,15 +25,15 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / 
 
 from running_bot import Scripted, run_bot  # noqa: E402  the paths come first
 
-from bot.app import retry  # noqa: E402
-from bot.inbox.inbox import Inbox  # noqa: E402
-from bot.inbox.recorder import Recorder  # noqa: E402
-from bot.roles import load_roles  # noqa: E402
-from bot.sandbox import Sandbox  # noqa: E402
-from bot.storage import Storage  # noqa: E402
-from handlers.replies import stream_writer  # noqa: E402
-from handlers.transport import socket, watchdog, web_client  # noqa: E402
-from handlers.transport.web_client import RateLimitedWebClient  # noqa: E402
+from bot.app import retry  # noqa: E402  the paths come first
+from bot.inbox.inbox import Inbox  # noqa: E402  the paths come first
+from bot.inbox.recorder import Recorder  # noqa: E402  the paths come first
+from bot.roles import load_roles  # noqa: E402  the paths come first
+from bot.sandbox import Sandbox  # noqa: E402  the paths come first
+from bot.storage import Storage  # noqa: E402  the paths come first
+from handlers.replies import stream_writer  # noqa: E402  the paths come first
+from handlers.transport import socket, watchdog, web_client  # noqa: E402  the paths come first
+from handlers.transport.web_client import RateLimitedWebClient  # noqa: E402  the paths come first
 
 
 def die() -> None:

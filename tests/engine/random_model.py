@@ -9,10 +9,10 @@ _ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(_ROOT / "tests" / "models"), str(_ROOT / "benchmarks")]
 
 from engine_models import MISSION  # noqa: E402  the paths come first
-from quality import TEXT, Predictions, predict  # noqa: E402
-from small_models import random_model, vocabulary, write_directory, write_gguf  # noqa: E402
+from quality import TEXT, Predictions, predict  # noqa: E402  the paths come first
+from small_models import random_model, vocabulary, write_directory, write_gguf  # noqa: E402  the paths come first
 
-from bot.engine.weights.gguf_tokenizer import write_tokenizer  # noqa: E402
+from bot.engine.weights.gguf_tokenizer import write_tokenizer  # noqa: E402  the paths come first
 
 __all__ = [
     "MISSION",

@@ -69,7 +69,7 @@ class Sampler:
                 "sampling needs temperature >= 0, top_k >= 0, top_p from 0 to 1 and repetition_penalty > 0"
             )
         # Not for secrets: a seed must give the same answer again.
-        self._random = random.Random(sampling.seed)  # noqa: S311
+        self._random = random.Random(sampling.seed)  # noqa: S311  draws words, guards nothing
         self._observed: set[int] = set(prompt) if self.penalty != 1.0 else set()
         self._penalized = np.array(sorted(self._observed), dtype=np.intp)
 
