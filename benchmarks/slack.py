@@ -12,13 +12,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "handlers")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "handlers")]
 
 from running_bot import RunningBot, run_bot  # noqa: E402  the paths come first
 
@@ -26,7 +26,7 @@ from bot.app.measured_engine import MeasuredEngine  # noqa: E402  the paths come
 from bot.cli.bench import percentile  # noqa: E402  the paths come first
 from bot.engine import Engine, Prompt, Sampling  # noqa: E402  the paths come first
 from bot.engine.factory import open_engine  # noqa: E402  the paths come first
-from bot.roles import load_roles  # noqa: E402  the paths come first
+from bot.roles import Role, load_roles  # noqa: E402  the paths come first
 from bot.sandbox import Sandbox  # noqa: E402  the paths come first
 from config.settings import Settings  # noqa: E402  the paths come first
 
@@ -97,6 +97,29 @@ async def ephemerals(bot: RunningBot, count: int) -> list[float]:
     return sorted(found)
 
 
+async def lateness(engine: Engine, roles: Mapping[str, Role]) -> list[float]:
+    """Seconds that the event loop comes late to what is due, while answers are written and texts scored."""
+    late: list[float] = []
+
+    async def look() -> None:
+        while True:
+            due = time.perf_counter() + 0.005
+            await asyncio.sleep(0.005)
+            late.append(time.perf_counter() - due)
+
+    async def answer(text: str) -> None:
+        async for _ in engine.stream(roles["chat"].prompt(text), Sampling(max_tokens=48)):
+            pass
+
+    looking = asyncio.ensure_future(look())
+    await asyncio.gather(
+        *(answer(text) for text in ("写一首关于春天的诗", "What is a list?", "介绍一下北京", "好" * 600)),
+        engine.score(roles["emotion"].prompt("很好，真的很好！" * 100), ["正面", "负面"], exact=False),
+    )
+    looking.cancel()
+    return sorted(late)
+
+
 def row(what: str, wanted: str, seconds: Sequence[float]) -> str:
     """One line of the table."""
     p50, p99 = statistics.median(seconds) * 1000, percentile(seconds, 0.99) * 1000
@@ -114,10 +137,12 @@ async def measure(directory: Path, count: int) -> None:
             acknowledged = await acknowledgements(bot, count)
             bot.services.roles["chat"] = replace(long, sampling=Sampling(max_tokens=24, temperature=0))
             shown, labelled = await first_words(bot, began, 20), await ephemerals(bot, 30)
+        late = await lateness(engine, roles)
     rows = (
         row("acknowledgement while four replies are written", "p99 under 500 ms", acknowledged),
         row("the model's first token to visible text", "under 1 s", shown),
         row("`/emotion` to the label", "", labelled),
+        row("the event loop comes late to what is due", "p99 under 50 ms", late),
     )
     await engine.close()
     print("| what | wanted | p50 | p99 | of |\n| --- | --- | ---: | ---: | ---: |\n" + "\n".join(rows))

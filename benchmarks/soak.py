@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "chaos"), str(ROOT / "tests" / "handlers")]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / room) for room in (".", "chaos", "handlers"))]
 
 from storm import Figures, Storm  # noqa: E402  the paths come first
 
@@ -31,7 +31,7 @@ async def soak(minutes: float, seed: int) -> Figures:
             storm = Storm(
                 sandbox, Path(directory) / "bot.sqlite3", pace=1.0, calm=8.0, hurry=False, seed=seed
             )
-            return await storm.run(minutes * 60, lambda text: print(text, flush=True))
+            return await storm.run(minutes * 60, say=lambda text: print(text, flush=True))
 
 
 def main() -> int:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from hypothesis import settings
-from playwright.async_api import Browser, Error, async_playwright
+from patience import PATIENCE
+from playwright.async_api import Browser, Error, async_playwright, expect
 
 from bot.engine import Engine
 from bot.engine.factory import open_engine
@@ -20,9 +21,10 @@ from config.settings import ROOT, Settings
 CHROMIUM = Path("/usr/bin/chromium")  # where there is none, the one that playwright installs
 INSTALLED: dict[str, Any] = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
 
-# How long one example takes depends on what else the machine does.
+# How long one example or a page's answer takes depends on what else the machine does.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,12 +130,3 @@ async def open_site(
     finally:
         await runner.cleanup()
         await storage.close()
-
-
-async def wait_for(happened: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until something has happened; the test fails when it does not."""
-    for _ in range(int(seconds / 0.02)):
-        if happened():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not happen in time")

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE
 from running_bot import is_finished, shown
 
 from bot.sandbox import Sandbox
@@ -46,26 +47,24 @@ class BotProcess:
         )
         assert self._process.stdout is not None
         if ready:
-            line = await asyncio.wait_for(self._process.stdout.readline(), 30)
+            line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
             assert line == b"ready\n"
 
     async def died(self) -> int:
         """Wait for its end; its exit code."""
         assert self._process is not None
-        return await asyncio.wait_for(self._process.wait(), 30)
+        return await asyncio.wait_for(self._process.wait(), PATIENCE)
 
     def kill(self) -> None:
         """Pull the plug."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
-    async def stop(self) -> float:
-        """Stop it politely; how many seconds that took."""
+    async def stop(self) -> None:
+        """Stop it politely."""
         assert self._process is not None
-        started = asyncio.get_running_loop().time()
         self._process.terminate()
-        await asyncio.wait_for(self._process.wait(), 30)
-        return asyncio.get_running_loop().time() - started
+        await asyncio.wait_for(self._process.wait(), PATIENCE)
 
     async def end(self) -> None:
         """Whatever its state, it is gone afterwards."""
@@ -79,9 +78,9 @@ def answers(sandbox: Sandbox, channel: str, ts: str) -> list[dict[str, Any]]:
     return [m for m in sandbox.messages(channel, ts) if m.get("bot_id") and m["ts"] != ts]
 
 
-async def one_answer(sandbox: Sandbox, channel: str, ts: str, text: str, seconds: float = 30.0) -> None:
+async def one_answer(sandbox: Sandbox, channel: str, ts: str, text: str) -> None:
     """Wait for the answer in a thread, and see that it is the whole one and the only one."""
-    await sandbox.wait_for(lambda: [m for m in answers(sandbox, channel, ts) if is_finished(m)], seconds)
+    await sandbox.wait_for(lambda: [m for m in answers(sandbox, channel, ts) if is_finished(m)])
     await asyncio.sleep(0.3)  # a second one would be on its way
     (found,) = answers(sandbox, channel, ts)
     assert is_finished(found)
@@ -90,9 +89,7 @@ async def one_answer(sandbox: Sandbox, channel: str, ts: str, text: str, seconds
     assert found.get("streaming_state") != "in_progress"
 
 
-async def all_answered(
-    sandbox: Sandbox, asked: dict[str, tuple[str, str]], seconds: float = 60.0
-) -> Counter[int]:
+async def all_answered(sandbox: Sandbox, asked: dict[str, tuple[str, str]]) -> Counter[int]:
     """Wait until each question `{ts: (channel, text)}` has an answer; how many have how many."""
 
     def finished(ts: str) -> int:
@@ -100,7 +97,7 @@ async def all_answered(
         found = [m for m in answers(sandbox, channel, ts) if is_finished(m)]
         return sum(text in shown(m) for m in found)
 
-    await sandbox.wait_for(lambda: all(finished(ts) for ts in asked), seconds)
+    await sandbox.wait_for(lambda: all(finished(ts) for ts in asked))
     await asyncio.sleep(0.3)
     for ts, (channel, _) in asked.items():
         assert all(is_finished(m) for m in answers(sandbox, channel, ts))

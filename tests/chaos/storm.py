@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 from bot_processes import BOT, BotProcess
+from patience import PATIENCE
 from running_bot import is_finished
 
 from bot.sandbox import Fault, Sandbox
@@ -58,8 +59,17 @@ class Storm:
         self._threads: list[tuple[str, str]] = []
         self._lock = asyncio.Lock()
 
-    async def run(self, seconds: float, say: Callable[[str], None] = lambda text: None) -> Figures:
-        """Let it rage for `seconds`, then wait until all is answered, and count."""
+    async def run(
+        self,
+        seconds: float,
+        requests: int = 0,
+        faults: int = 0,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Figures:
+        """Let it rage for `seconds`, and until there were so many requests and faults; then count.
+
+        It is counted once all is answered, or nothing comes any more.
+        """
         started = time.monotonic()
         for name in PEOPLE[3:]:
             self.sandbox.add_user(name)
@@ -68,12 +78,19 @@ class Storm:
         self.figures.memory_start = self._memory()
         talking = asyncio.ensure_future(self._talk())
         failing = asyncio.ensure_future(self._fail())
-        while time.monotonic() - started < seconds:
+        while (
+            time.monotonic() - started < seconds
+            or len(self.asked) < requests
+            or self.figures.faults.total() < faults
+        ):
             await asyncio.sleep(min(60.0, max(0.1, seconds - (time.monotonic() - started))))
+            for task in (talking, failing):
+                if task.done():
+                    task.result()  # raises what ended it
             answers = sum(self._count().values())
             say(
                 f"{time.monotonic() - started:6.0f} s  {len(self.asked)} requests, {answers} answers, "
-                f"{sum(self.figures.faults.values())} faults"
+                f"{self.figures.faults.total()} faults"
             )
         talking.cancel()
         async with self._lock:  # a fault that has begun ends first: a killed bot stands again
@@ -83,7 +100,7 @@ class Storm:
             if isinstance(result, Exception):
                 raise result
         self.sandbox.faults.methods.clear()
-        await self._settle(30.0 if self.hurry else 420.0)
+        await self._settle(PATIENCE if self.hurry else 420.0)
         self.figures.memory_end = self._memory()
         await self.bot.stop()
         self._report()

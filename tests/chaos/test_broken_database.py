@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from bot_processes import BOT, answers, one_answer
+from patience import wait_until
 from running_bot import RunningBot
 from sqlalchemy import event
 
@@ -47,7 +48,7 @@ async def test_a_long_lock_gets_one_apology_and_passes(bot: RunningBot, holder: 
     box = bot.sandbox
     holder.execute("BEGIN IMMEDIATE")
     ts = await box.post("Ada", "general", f"{BOT} hello")
-    await box.wait_for(lambda: apologies(bot, "Ada"), 20)
+    await box.wait_for(lambda: apologies(bot, "Ada"))
     assert bot.services.storage.problem is not None  # what /readyz looks at
     with pytest.raises(StorageError, match="locked"):
         await bot.services.storage.check()
@@ -64,7 +65,7 @@ async def test_a_lock_while_it_answers_leaves_one_answer(bot: RunningBot, holder
     box, gate = bot.sandbox, asyncio.Event()
     bot.engine.gate = gate
     ts = await box.post("Ada", "general", f"{BOT} hello")
-    await box.wait_for(lambda: answers(box, "general", ts), 20)
+    await box.wait_for(lambda: answers(box, "general", ts))
     await asyncio.sleep(0.3)
     holder.execute("BEGIN IMMEDIATE")
     gate.set()
@@ -74,13 +75,13 @@ async def test_a_lock_while_it_answers_leaves_one_answer(bot: RunningBot, holder
     (found,) = answers(box, "general", ts)
     assert found["metadata"]["event_payload"]["final"]
     key = f"message:{box.team_id}:{box.channels['general']}:{ts}"
-    for _ in range(50):  # the state that could not be written is written once it can be
+
+    async def ended() -> bool:
         request = await bot.services.storage.request(key)
         assert request is not None
-        if request.state in ("answered", "failed"):
-            break
-        await asyncio.sleep(0.1)
-    assert request.state in ("answered", "failed")
+        return request.state in ("answered", "failed")
+
+    await wait_until(ended)  # the state that could not be written is written once it can be
 
 
 async def test_a_full_disk_gets_an_apology_and_passes(bot: RunningBot) -> None:
@@ -93,7 +94,7 @@ async def test_a_full_disk_gets_an_apology_and_passes(bot: RunningBot) -> None:
 
     await engine.dispose()  # connections opened from now on meet the ceiling
     ts = await box.post("Ada", "general", f"{BOT} " + "a long question " * 2000)
-    await box.wait_for(lambda: apologies(bot, "Ada"), 20)
+    await box.wait_for(lambda: apologies(bot, "Ada"))
     assert "make room on the disk" in str(bot.services.storage.problem)
     assert answers(box, "general", ts) == []
     full = False
@@ -109,7 +110,7 @@ async def test_a_damaged_database_gets_one_apology_each_and_no_loop(bot: Running
     path.write_bytes(path.read_bytes()[:100] + b"\x5a" * (path.stat().st_size - 100))
     await box.post("Ada", "general", f"{BOT} hello")
     await box.post("Bo", "general", "just talking")
-    await box.wait_for(lambda: apologies(bot, "Ada"), 20)
+    await box.wait_for(lambda: apologies(bot, "Ada"))
     assert "put a backup in its place" in str(bot.services.storage.problem)
     calls = len(box.calls)
     await asyncio.sleep(1.0)

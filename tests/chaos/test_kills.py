@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from bot_processes import BOT, Launch, answers, one_answer
-from running_bot import shown
+from running_bot import is_finished, shown
 
 from bot.sandbox import Sandbox
 
@@ -24,7 +24,7 @@ async def test_one_answer_whenever_it_is_killed(sandbox: Sandbox, launch: Launch
     await one_answer(sandbox, "general", ts, f"You said: {question}")
     # And the thread goes on with its history.
     await sandbox.post("Ada", "general", "and now?", ts)
-    await sandbox.wait_for(lambda: len(answers(sandbox, "general", ts)) == 2, 20)
+    await sandbox.wait_for(lambda: len(answers(sandbox, "general", ts)) == 2)
 
 
 @pytest.mark.parametrize("moment", ["received", "posted", "final"])
@@ -48,7 +48,7 @@ async def test_a_command_is_answered_once(sandbox: Sandbox, launch: Launch, mome
     def told() -> list[str]:
         return [m["text"] for m in sandbox.ephemerals("Ada", "general") if "情感判断" in m["text"]]
 
-    await sandbox.wait_for(told, 20)
+    await sandbox.wait_for(told)
     await asyncio.sleep(0.5)
     assert len(told()) == 1
 
@@ -58,7 +58,7 @@ async def test_a_chat_command_opens_one_thread(sandbox: Sandbox, launch: Launch)
     await sandbox.command("Ada", "general", "/chat", "hello")
     assert await first.died() == -signal.SIGKILL
     await launch()
-    (root,) = await sandbox.wait_for(lambda: [m for m in sandbox.messages("general") if m.get("bot_id")], 20)
+    (root,) = await sandbox.wait_for(lambda: [m for m in sandbox.messages("general") if m.get("bot_id")])
     await one_answer(sandbox, "general", root["ts"], "You said: hello")
     assert len([m for m in sandbox.messages("general") if m.get("bot_id")]) == 1
 
@@ -66,8 +66,8 @@ async def test_a_chat_command_opens_one_thread(sandbox: Sandbox, launch: Launch)
 async def test_a_polite_stop_finishes_what_is_running(sandbox: Sandbox, launch: Launch) -> None:
     first = await launch(pause=0.2)
     ts = await sandbox.post("Ada", "general", f"{BOT} a question that takes a second or two to answer")
-    await sandbox.wait_for(lambda: answers(sandbox, "general", ts), 20)
-    assert await first.stop() < 15
+    await sandbox.wait_for(lambda: answers(sandbox, "general", ts))
+    await first.stop()
     await one_answer(sandbox, "general", ts, "You said: a question")
 
 
@@ -76,8 +76,9 @@ async def test_what_is_too_long_for_the_stop_is_finished_by_the_next_process(
 ) -> None:
     first = await launch(pause=2.0)
     ts = await sandbox.post("Ada", "general", f"{BOT} a question that takes far too long to be answered")
-    await sandbox.wait_for(lambda: answers(sandbox, "general", ts), 20)
-    assert await first.stop() < 6  # its grace is 3 seconds here, 12 in real life
+    await sandbox.wait_for(lambda: answers(sandbox, "general", ts))
+    await first.stop()
+    assert not any(map(is_finished, answers(sandbox, "general", ts))), "it did not wait for the whole answer"
     await launch()
     await one_answer(sandbox, "general", ts, "You said: a question that takes far too long to be answered")
 
@@ -95,5 +96,5 @@ async def test_what_was_said_while_it_was_down_is_answered(sandbox: Sandbox, lau
     sandbox.faults.deaf = False
     await launch()
     await one_answer(sandbox, "general", missed, "You said: anybody?")
-    await sandbox.wait_for(lambda: len(answers(sandbox, "general", ts)) == 2, 20)
+    await sandbox.wait_for(lambda: len(answers(sandbox, "general", ts)) == 2)
     assert "still there?" in shown(answers(sandbox, "general", ts)[1])

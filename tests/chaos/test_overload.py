@@ -35,7 +35,7 @@ async def test_500_at_once_are_answered_once_each(roomy: RunningBot) -> None:
         tag = "" if number % 5 == 0 else "#EMOTION# "
         ts = await box.post(people[number % 50], "general", f"{BOT} {tag}{text}")
         asked[ts] = ("general", text)
-    assert await all_answered(box, asked, 100) == {1: 500}
+    assert await all_answered(box, asked) == {1: 500}
     assert psutil.Process().memory_info().rss - before < 150e6  # the sandbox's own memory included
     assert roomy.app.slack.inbox.waiting == 0
 
@@ -44,10 +44,10 @@ async def test_a_flood_gets_its_share_and_one_notice(bot: RunningBot) -> None:
     box, gate = bot.sandbox, asyncio.Event()
     bot.engine.gate = gate
     asked = [await box.post("Ada", "general", f"{BOT} flood {number}") for number in range(60)]
-    await box.wait_for(lambda: box.ephemerals("Ada", "general"), 20)
+    await box.wait_for(lambda: box.ephemerals("Ada", "general"))
     other = await box.post("Bo", "general", f"{BOT} just one")
     job = f"message:{box.team_id}:{box.channels['general']}:{other}"
-    await box.wait_for(lambda: bot.app.slack.inbox.job(job) is not None, 20)
+    await box.wait_for(lambda: bot.app.slack.inbox.job(job) is not None)
     await asyncio.sleep(0.5)
     assert bot.app.slack.inbox.waiting + bot.app.slack.inbox.running == 16 + 1  # a quarter of 64
     gate.set()
@@ -66,9 +66,9 @@ async def test_a_full_queue_refuses_both_deliveries_of_a_mention(bot: RunningBot
     box, gate = bot.sandbox, asyncio.Event()
     bot.engine.gate = gate
     asked = [await box.post("Ada", "general", f"{BOT} question {number}") for number in range(17)]
-    await box.wait_for(lambda: [m for m in box.ephemerals("Ada", "general") if "too much" in m["text"]], 20)
+    await box.wait_for(lambda: [m for m in box.ephemerals("Ada", "general") if "too much" in m["text"]])
     gate.set()
-    await box.wait_for(lambda: sum(bool(answers(box, "general", ts)) for ts in asked) >= 16, 20)
+    await box.wait_for(lambda: sum(bool(answers(box, "general", ts)) for ts in asked) >= 16)
     await bot.idle()
     (refused,) = [ts for ts in asked if not answers(box, "general", ts)]
     payloads = [e.payload for e, _ in box.sockets.delivered if e.payload["event"].get("ts") == refused]

@@ -17,7 +17,7 @@ async def refused(bot: RunningBot, person: str) -> None:
     """Every way in is closed to this person, and it is said once, to nobody else."""
     box = bot.sandbox
     ts = await box.post(person, "general", f"{BOT} hello")
-    await box.wait_for(lambda: box.ephemerals(person, "general"), 20)
+    await box.wait_for(lambda: box.ephemerals(person, "general"))
     await box.post(person, "general", f"{BOT} #EMOTION# hello")
     await box.command(person, "general", "/emotion", "hello")
     await box.post(person, box.dm(person), "hello")
@@ -53,7 +53,7 @@ async def test_whoever_slack_says_nothing_of_stays_outside(bot: RunningBot) -> N
     bot.sandbox.add_user("Nemo")
     bot.sandbox.faults.answer("users.info", Fault(times=9, error="user_not_visible"))
     await bot.sandbox.post("Nemo", "general", f"{BOT} hello")
-    await bot.sandbox.wait_for(lambda: bot.sandbox.ephemerals("Nemo", "general"), 20)
+    await bot.sandbox.wait_for(lambda: bot.sandbox.ephemerals("Nemo", "general"))
     await bot.idle()
     assert bot.engine.prompts == []
 
@@ -76,7 +76,7 @@ async def test_a_guest_presses_no_buttons(bot: RunningBot) -> None:
     ts = await box.post("Ada", "general", f"{BOT} hello")
     (reply,) = await bot.replies("general", ts)
     await box.press("Gus", "general", reply["ts"], "try_again")
-    said = await box.wait_for(lambda: box.ephemerals("Gus", "general"), 20)
+    said = await box.wait_for(lambda: box.ephemerals("Gus", "general"))
     assert "guests or people from outside" in said[0]["text"]
 
 
@@ -87,7 +87,7 @@ async def test_what_a_guest_said_in_a_gap_is_not_answered_either(bot: RunningBot
     box.faults.deaf = True
     guest = await box.post("Gus", "general", f"{BOT} hello")
     missed = await box.post("Bo", "general", f"{BOT} anybody?")
-    await box.wait_for(lambda: box.lost, 10)
+    await box.wait_for(lambda: box.lost)
     box.faults.deaf = False
     box.sockets.drop()
     await bot.replies("general", missed)
@@ -118,7 +118,7 @@ async def test_settings_open_and_close_the_door(
     async with run_bot(sandbox, database, Scripted(), roles, **settings) as bot:
         await answered(bot, lets_in)
         ts = await sandbox.post(keeps_out, "general", f"{BOT} hello")
-        await sandbox.wait_for(lambda: sandbox.ephemerals(keeps_out, "general"), 20)
+        await sandbox.wait_for(lambda: sandbox.ephemerals(keeps_out, "general"))
         await bot.idle()
         assert answers(sandbox, "general", ts) == []
 
@@ -131,7 +131,7 @@ async def test_a_closed_channel_gets_a_private_line(
     async with run_bot(sandbox, database, Scripted(), roles, allowed_channels=allowed) as bot:
         await answered(bot, "Ada")
         ts = await sandbox.post("Ada", closed, f"{BOT} hello")
-        said = await sandbox.wait_for(lambda: sandbox.ephemerals("Ada", closed), 20)
+        said = await sandbox.wait_for(lambda: sandbox.ephemerals("Ada", closed))
         assert "may not answer in this channel" in said[0]["text"]
         await bot.idle()
         assert answers(sandbox, closed, ts) == []

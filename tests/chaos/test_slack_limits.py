@@ -89,7 +89,7 @@ async def test_the_order_in_a_thread_is_kept(bot: RunningBot) -> None:
     box.faults.answer("chat.startStream", Fault(times=2, status=429, retry_after=1))
     for number in range(1, 5):
         await box.post("Ada", "general", f"number {number}", ts)
-    await box.wait_for(lambda: len(answers(box, "general", ts)) == 5, 30)
+    await box.wait_for(lambda: len(answers(box, "general", ts)) == 5)
     await bot.idle()
     said = [shown(message) for message in answers(box, "general", ts)]
     assert [text.splitlines()[0][-8:] for text in said] == [f"number {n}" for n in range(5)]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from bot_processes import BOT, all_answered, answers, one_answer
+from patience import wait_until
 from running_bot import RunningBot
 
 from bot.sandbox.workspace import BOT_USER_ID
@@ -26,7 +27,7 @@ async def test_a_lost_socket_is_replaced_and_nothing_is_missed(bot: RunningBot, 
     await all_answered(bot.sandbox, asked)
     getattr(bot.sandbox.sockets, fault)()
     asked |= await ask(bot, "in the gap")
-    await bot.sandbox.wait_for(lambda: bot.connection.reconnects, 15)
+    await bot.sandbox.wait_for(lambda: bot.connection.reconnects)
     asked |= await ask(bot, "after")
     assert await all_answered(bot.sandbox, asked) == {1: 3}
     assert bot.connection.connected
@@ -36,13 +37,9 @@ async def test_it_is_not_ready_while_it_hears_nothing(bot: RunningBot) -> None:
     assert bot.connection.connected
     bot.sandbox.faults.refuse_sockets = "internal_error"
     bot.sandbox.sockets.drop()
-    for _ in range(100):
-        if not bot.connection.connected:
-            break
-        await asyncio.sleep(0.05)
-    assert not bot.connection.connected
+    await wait_until(lambda: not bot.connection.connected)
     bot.sandbox.faults.refuse_sockets = ""
-    await bot.sandbox.wait_for(lambda: bot.connection.connected, 15)
+    await bot.sandbox.wait_for(lambda: bot.connection.connected)
 
 
 async def test_a_wedged_client_is_replaced(bot: RunningBot) -> None:
@@ -50,7 +47,7 @@ async def test_a_wedged_client_is_replaced(bot: RunningBot) -> None:
     assert socket is not None
     socket.message_processor.cancel()  # connected, and nothing is worked on
     asked = await ask(bot, "does anybody work on this?")
-    assert await all_answered(bot.sandbox, asked, 20) == {1: 1}
+    assert await all_answered(bot.sandbox, asked) == {1: 1}
     assert bot.connection._socket is not socket
 
 
@@ -59,7 +56,7 @@ async def test_a_closed_client_session_is_replaced(bot: RunningBot) -> None:
     assert socket is not None
     await socket.aiohttp_client_session.close()
     asked = await ask(bot, "still there?")
-    assert await all_answered(bot.sandbox, asked, 20) == {1: 1}
+    assert await all_answered(bot.sandbox, asked) == {1: 1}
     assert bot.connection._socket is not socket
 
 
@@ -69,7 +66,7 @@ async def test_a_socket_that_only_seems_to_hear_is_found_out(bot: RunningBot) ->
     bot.sandbox.faults.deaf = True  # pings are answered, and Slack tells it nothing
     missed = await ask(bot, "can you hear me?", "Bo")
     (ts,) = missed
-    await bot.sandbox.wait_for(lambda: bot.connection.reconnects, 25)
+    await bot.sandbox.wait_for(lambda: bot.connection.reconnects)
     bot.sandbox.faults.deaf = False
     await one_answer(bot.sandbox, "general", ts, "You said: can you hear me?")
 
@@ -90,7 +87,7 @@ async def test_what_came_from_where_the_bot_heard_nothing_yet_is_found(
     box.faults.deaf = False
     await one_answer(box, box.dm("Ada"), direct, "You said: anybody home?")
     await one_answer(box, quiet, mention, "You said: and here?")
-    found = await box.wait_for(lambda: answers(box, "general", thread), 20)
+    found = await box.wait_for(lambda: answers(box, "general", thread))
     assert found[0]["ts"] > reply
 
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from patience import PATIENCE
+
 from config.settings import ROOT
 
 # Whatever the developer's .env says, a test connects to no workspace and writes to no real database.
@@ -31,10 +33,10 @@ class Process:
     sandbox: str = ""
     ready: str = ""
 
-    def stop(self, number: int = signal.SIGTERM, seconds: float = 20) -> int:
+    def stop(self, number: int = signal.SIGTERM) -> int:
         """Its exit code after a signal."""
         self.child.send_signal(number)
-        return self.child.wait(seconds)
+        return self.child.wait(PATIENCE)
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
@@ -43,9 +45,7 @@ def environment(directory: Path, **more: str) -> dict[str, str]:
     return {**os.environ, **QUIET, "DATABASE_URL": database, "PYTHONIOENCODING": "utf-8", **more}
 
 
-def bot(
-    directory: Path, *arguments: str, given: str = "", seconds: float = 120, **more: str
-) -> subprocess.CompletedProcess[str]:
+def bot(directory: Path, *arguments: str, given: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with `given` on standard input."""
     return subprocess.run(
         [sys.executable, "-m", "bot", *arguments],
@@ -54,13 +54,13 @@ def bot(
         input=given,
         capture_output=True,
         encoding="utf-8",
-        timeout=seconds,
+        timeout=PATIENCE,
         check=False,
     )
 
 
 @contextmanager
-def running(directory: Path, *arguments: str, seconds: float = 180, **more: str) -> Iterator[Process]:
+def running(directory: Path, *arguments: str, **more: str) -> Iterator[Process]:
     """A bot that runs until the block ends. Fails with what it printed when it does not become ready."""
     child = subprocess.Popen(
         [sys.executable, "-m", "bot", *arguments],
@@ -75,7 +75,7 @@ def running(directory: Path, *arguments: str, seconds: float = 180, **more: str)
         assert stream is not None
         threading.Thread(target=lines.extend, args=(stream,), daemon=True).start()
     try:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while not (found := [line for line in process.output if line.startswith("ready")]):
             assert child.poll() is None, "".join(process.errors)
             assert time.monotonic() < end, "it did not become ready: " + "".join(process.errors)
@@ -87,4 +87,4 @@ def running(directory: Path, *arguments: str, seconds: float = 180, **more: str)
     finally:
         if child.poll() is None:
             child.kill()
-            child.wait(20)
+            child.wait(PATIENCE)

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 from bot_command import Process, bot, environment
+from patience import PATIENCE
 
 from bot.cli.main import main
 from bot.cli.options import COMMANDS
@@ -163,7 +164,7 @@ def test_a_python_without_the_dependencies_says_what_to_run(command: str, tmp_pa
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert found.returncode == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from bot_command import Process, running
+from patience import PATIENCE
 
 from bot.app import metrics
 from config.settings import ROOT
@@ -24,7 +25,7 @@ DASHBOARD = ROOT / "config" / "grafana" / "dashboard.json"
 def test_systemd_is_told_ready_alive_and_stopping(process: Process, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(30)
+        systemd.settimeout(PATIENCE)
         told = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
         with running(tmp_path, "--port", "0", LLM_URL=f"{process.url}/v1", **told) as bot:
             heard = {systemd.recv(100) for _ in range(3)}

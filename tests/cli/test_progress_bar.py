@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from bot_command import environment
+from patience import PATIENCE
 
 from config.settings import ROOT
 
@@ -32,7 +33,7 @@ def terminal(directory: Path, *arguments: str, shows_output: bool, **more: str) 
         stderr=theirs,
     )
     os.close(theirs)
-    piped, _ = child.communicate(CSV.encode(), timeout=120)  # short enough for a terminal's buffer
+    piped, _ = child.communicate(CSV.encode(), timeout=PATIENCE)  # short enough for a terminal's buffer
     seen = b""
     try:
         while more_seen := os.read(ours, 4096):

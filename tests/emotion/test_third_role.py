@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+from patience import PATIENCE
 
 from bot.app.services import Services
 from bot.conversation import Conversations
@@ -82,7 +83,7 @@ def test_the_command_line_serves_it(tmp_path: Path, model_dir: Path) -> None:
             input=given,
             capture_output=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
 

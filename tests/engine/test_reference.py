@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import PATIENCE
 from small_model import GREEDY, ask, write
 
 from bot.engine import EngineError, PromptTooLong, Sampling
@@ -39,5 +40,5 @@ async def test_a_failed_generation_is_an_engine_error_and_a_left_one_ends(small_
     endless = engine.stream(ask("hello"), Sampling(temperature=0, max_tokens=4000))
     await anext(endless)
     await endless.aclose()  # type: ignore[attr-defined]  # it is a generator
-    assert await asyncio.wait_for(engine.score(ask("hello"), ["a"]), 20)
+    assert await asyncio.wait_for(engine.score(ask("hello"), ["a"]), PATIENCE)
     await engine.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 from playwright.async_api import Browser, Page, expect
 from running_bot import Look, RunningBot, Scripted, run_bot
 
@@ -45,6 +46,7 @@ async def look(browser: Browser, sandbox: Sandbox) -> AsyncIterator[Look]:
     async def open_page(user: str = "Ada", **options: Any) -> Page:
         options = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
         context = await browser.new_context(**options)
+        context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
         page = await context.new_page()
         page.on("pageerror", lambda problem: problems.append(str(problem)))

@@ -86,13 +86,13 @@ class RunningBot:
             ]
             return found if len(found) >= count else None
 
-        found: list[dict[str, Any]] = await self.sandbox.wait_for(finished, 60)
+        found: list[dict[str, Any]] = await self.sandbox.wait_for(finished)
         return found
 
     async def idle(self) -> None:
         """Wait until every accepted request is answered."""
         inbox = self.app.slack.inbox
-        await self.sandbox.wait_for(lambda: not inbox.waiting and not inbox.running, 60)
+        await self.sandbox.wait_for(lambda: not inbox.waiting and not inbox.running)
 
 
 async def lose_events(sandbox: Sandbox) -> None:
@@ -137,7 +137,7 @@ async def ephemerals_of(
         found = box.ephemerals(user, channel)
         return found if len(found) >= count else None
 
-    found: list[dict[str, Any]] = await box.wait_for(enough, 20)
+    found: list[dict[str, Any]] = await box.wait_for(enough)
     return found
 
 

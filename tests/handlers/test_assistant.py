@@ -14,7 +14,7 @@ async def opened(bot: RunningBot, user: str = "Ada", looking_at: str = "") -> tu
     box = bot.sandbox
     dm, ts = box.dm(user), await box.open_assistant(user, looking_at)
     panes = box.workspace.panes
-    await box.wait_for(lambda: panes[(dm, ts)].prompts and box.messages(dm, ts)[1:], 20)
+    await box.wait_for(lambda: panes[(dm, ts)].prompts and box.messages(dm, ts)[1:])
     return dm, ts, panes[(dm, ts)]
 
 
@@ -88,7 +88,7 @@ async def test_looking_at_another_channel_changes_what_is_read(bot: RunningBot) 
         payload = (box.messages(dm, ts)[1].get("metadata") or {}).get("event_payload") or {}
         return payload.get("channel_id") == box.channels["random"]
 
-    await box.wait_for(context, 20)
+    await box.wait_for(context)
     await box.post("Ada", dm, "What is being talked about in #random?", ts)
     (reply,) = await bot.replies(dm, ts)
     assert "/invite @" in shown(reply)  # the bot is not in there

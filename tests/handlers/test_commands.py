@@ -20,7 +20,7 @@ async def test_emotion_is_private_until_its_asker_shares_it(bot: RunningBot) -> 
     assert box.messages("general") == []
     await box.press("Ada", "general", answer["ts"], "share_emotion")
     await box.press("Ada", "general", answer["ts"], "share_emotion")
-    await box.wait_for(lambda: box.messages("general"), 20)
+    await box.wait_for(lambda: box.messages("general"))
     await bot.idle()
     (public,) = box.messages("general")
     assert public["text"].startswith("😄 LLM 情感判断：正面")
@@ -30,7 +30,7 @@ async def test_emotion_is_private_until_its_asker_shares_it(bot: RunningBot) -> 
 async def test_chat_opens_a_thread(bot: RunningBot) -> None:
     box = bot.sandbox
     await box.command("Ada", "general", "/chat", "How are you, @here?")
-    (root,) = await box.wait_for(lambda: box.messages("general"), 20)
+    (root,) = await box.wait_for(lambda: box.messages("general"))
     (reply,) = await bot.replies("general", root["ts"])
     assert "Ada asks:" in shown(root)
     assert "@here" not in shown(root)  # an invisible sign stands between

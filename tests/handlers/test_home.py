@@ -15,7 +15,7 @@ async def home(bot: RunningBot, user: str = "Ada") -> dict[str, Any]:
     box = bot.sandbox
     box.workspace.homes.pop(box.workspace.user(user).id, None)
     await box.open_home(user)
-    found: dict[str, Any] = await box.wait_for(lambda: box.home(user), 20)
+    found: dict[str, Any] = await box.wait_for(lambda: box.home(user))
     return found
 
 
@@ -42,7 +42,7 @@ async def test_queue_and_state_are_those_of_now(bot: RunningBot) -> None:
     engine.gate = asyncio.Event()
     for number in range(6):
         await box.post("Ada", "general", f"{BOT} question {number}")
-    await box.wait_for(lambda: bot.app.slack.inbox.waiting == 2, 20)
+    await box.wait_for(lambda: bot.app.slack.inbox.waiting == 2)
     text = read(await home(bot))
     assert "State: busy" in text
     assert "2 waiting, 4 being answered" in text
@@ -54,9 +54,9 @@ async def test_the_language_is_chosen_over_slacks(bot: RunningBot) -> None:
     box = bot.sandbox
     await home(bot)
     await box.press_view("Ada", "home", "set_language", "zh")
-    await box.wait_for(lambda: "你好，Ada" in read(box.home("Ada") or {}), 20)
+    await box.wait_for(lambda: "你好，Ada" in read(box.home("Ada") or {}))
     await box.command("Ada", "general", "/emotion", "")
-    (note,) = await box.wait_for(lambda: box.ephemerals("Ada", "general"), 20)
+    (note,) = await box.wait_for(lambda: box.ephemerals("Ada", "general"))
     assert "请在命令后面写上文本" in note["text"]
 
 
@@ -64,7 +64,7 @@ async def test_thread_follow_off_waits_for_a_mention(bot: RunningBot) -> None:
     box = bot.sandbox
     await home(bot)
     await box.press_view("Ada", "home", "set_options", ["neutral"])
-    await box.wait_for(lambda: not box.sockets.envelopes, 20)  # it is stored before it is acknowledged
+    await box.wait_for(lambda: not box.sockets.envelopes)  # it is stored before it is acknowledged
     settings = await bot.services.storage.settings(f"{box.team_id}:{box.users['Ada']}")
     assert (settings.neutral, settings.follow) == (True, False)
     ts = await box.post("Ada", "general", f"{BOT} hello")
@@ -85,6 +85,6 @@ async def test_delete_my_data_deletes_it(bot: RunningBot) -> None:
     assert await storage.turns(thread)
     await home(bot)
     await box.press_view("Ada", "home", "delete_data")
-    await box.wait_for(lambda: "I have deleted what I stored" in read(box.home("Ada") or {}), 20)
+    await box.wait_for(lambda: "I have deleted what I stored" in read(box.home("Ada") or {}))
     assert await storage.turns(thread) == []
     await bot.idle()

@@ -135,6 +135,6 @@ async def test_with_these_scopes_nothing_is_refused(bot: RunningBot) -> None:
     await box.open_home("Ada")
     await box.open_assistant("Ada", "general")
     await box.command("Ada", "general", "/chat", "hello")
-    await box.wait_for(lambda: box.home("Ada") and len(box.messages(box.dm("Ada"))) >= 1, 20)
+    await box.wait_for(lambda: box.home("Ada") and len(box.messages(box.dm("Ada"))) >= 1)
     await bot.idle()
     assert [call.method for call in box.calls if call.answer.get("error") == "missing_scope"] == []

@@ -27,7 +27,7 @@ async def test_it_streams_from_the_first_words_at_most_a_call_a_second(
     bot.engine.answers, bot.engine.pause = ["one two three four five six seven eight nine ten " * 2], 0.2
     ts = await bot.sandbox.post("Ada", "general", f"{BOT} count")
     box = bot.sandbox
-    partial = await box.wait_for(lambda: [m for m in box.messages("general", ts)[1:] if m["text"]], 30)
+    partial = await box.wait_for(lambda: [m for m in box.messages("general", ts)[1:] if m["text"]])
     assert "one" in partial[0]["text"]
     assert "ten" not in partial[0]["text"], "what the engine says first does not wait for more"
     assert "stop_reply" in actions(partial[0])
@@ -81,9 +81,9 @@ async def test_stop_again_and_forget_look_at_who_presses(bot: RunningBot) -> Non
     box, engine = bot.sandbox, bot.engine
     engine.answers, engine.gate = ["The beginning of a very long answer"], asyncio.Event()
     ts = await box.post("Ada", "general", f"{BOT} go")
-    (partial,) = await box.wait_for(lambda: [m for m in box.messages("general", ts)[1:] if m["text"]], 20)
+    (partial,) = await box.wait_for(lambda: [m for m in box.messages("general", ts)[1:] if m["text"]])
     await box.press("Bo", "general", partial["ts"], "stop_reply")
-    await box.wait_for(lambda: box.ephemerals("Bo", "general"), 20)
+    await box.wait_for(lambda: box.ephemerals("Bo", "general"))
     assert "Only Ada, who asked" in box.ephemerals("Bo", "general")[0]["text"]
     await box.press("Ada", "general", partial["ts"], "stop_reply")
     (reply,) = await bot.replies("general", ts)
@@ -92,19 +92,19 @@ async def test_stop_again_and_forget_look_at_who_presses(bot: RunningBot) -> Non
     engine.gate, engine.answers = None, ["Another answer"]
     await box.press("Bo", "general", reply["ts"], "try_again")
     await box.press("Ada", "general", reply["ts"], "try_again")
-    await box.wait_for(lambda: "Another answer" in shown(box.messages("general", ts)[1]), 20)
+    await box.wait_for(lambda: "Another answer" in shown(box.messages("general", ts)[1]))
     await bot.idle()
     (reply,) = await bot.replies("general", ts)
     assert len(engine.prompts) == 2
     assert [m.content for m in engine.prompts[1].messages[1:]] == ["go"]
     thumb = reply["blocks"][1]["elements"][0]["negative_button"]["value"]
     await box.press("Bo", "general", reply["ts"], "judge_reply", thumb)
-    await box.wait_for(lambda: len(box.ephemerals("Bo", "general")) == 3, 20)
+    await box.wait_for(lambda: len(box.ephemerals("Bo", "general")) == 3)
     (given,) = await bot.services.storage.feedback()
     assert (given.verdict, given.question, given.answer) == (-1, "go", "Another answer")
     await box.press("Bo", "general", reply["ts"], "forget_thread")
     await box.press("Ada", "general", reply["ts"], "forget_thread")
-    await box.wait_for(lambda: any("Forgotten" in m["text"] for m in box.ephemerals("Ada", "general")), 20)
+    await box.wait_for(lambda: any("Forgotten" in m["text"] for m in box.ephemerals("Ada", "general")))
     await box.post("Ada", "general", "and now?", ts)
     await bot.replies("general", ts, 2)
     assert [m.content for m in engine.prompts[2].messages[1:]] == ["and now?"]
@@ -141,8 +141,8 @@ async def test_acknowledged_while_replies_run(bot: RunningBot) -> None:
         await box.command("Bo", "general", "/emotion", f"fine {number}")
         await asyncio.sleep(0.03)
         # A slow machine may not take more of one person at once, and would say so.
-        await box.wait_for(lambda least=number - 10: len(box.ephemerals("Bo", "general")) > least, 30)
-    await box.wait_for(lambda: len(box.ephemerals("Bo", "general")) == 40, 30)
+        await box.wait_for(lambda least=number - 10: len(box.ephemerals("Bo", "general")) > least)
+    await box.wait_for(lambda: len(box.ephemerals("Bo", "general")) == 40)
     assert len(engine.prompts) == 4
     assert not [m for ts in asked for m in box.messages("general", ts)[1:] if is_finished(m)]
     assert len(box.sockets.ack_times) >= 44

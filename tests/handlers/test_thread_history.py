@@ -40,7 +40,7 @@ async def test_a_shared_message_is_read_as_a_quotation(bot: RunningBot) -> None:
 async def test_links_channels_and_people_are_read_as_text(bot: RunningBot) -> None:
     box = bot.sandbox
     await box.post("Ada", "general", f"{BOT} is <@{box.users['Bo']}> in #random? See https://example.com/a_b")
-    await box.wait_for(lambda: bot.engine.prompts, 20)
+    await box.wait_for(lambda: bot.engine.prompts)
     assert said(bot) == ["is @Bo in #random? See https://example.com/a_b"]
 
 
@@ -55,7 +55,7 @@ async def test_after_a_restart_elsewhere_the_thread_is_rebuilt(
         await one.replies("general", ts, 2)
     sandbox.faults.deaf = True
     await sandbox.post("Bo", "general", "said while nobody listened", ts)
-    await sandbox.wait_for(lambda: sandbox.lost, 20)
+    await sandbox.wait_for(lambda: sandbox.lost)
     sandbox.faults.deaf = False
     async with run_bot(sandbox, f"sqlite+aiosqlite:///{tmp_path}/two.sqlite3", Scripted(), roles) as two:
         await sandbox.post("Ada", "general", "who is here?", ts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import wait_until
 
 from bot.app import retry
 from bot.inbox import Inbox, InboxFull, Job
@@ -57,11 +58,7 @@ class Answers:
 
 async def settled(inbox: Inbox) -> None:
     """Wait until nothing is unfinished."""
-    for _ in range(500):
-        if not inbox.waiting and not inbox.running:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("the inbox does not come to rest")
+    await wait_until(lambda: not inbox.waiting and not inbox.running)
 
 
 async def opened(storage: Storage, most: int = 64) -> tuple[Inbox, Answers]:

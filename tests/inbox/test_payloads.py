@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import wait_until
 
 from bot.app import retry
 from bot.inbox import Inbox, Job
@@ -158,11 +158,7 @@ class Inboxed:
         self.inbox.apology = self.apologise
         self.inbox.is_transient = lambda problem: isinstance(problem, ConnectionError)
         assert await self.inbox.start() == len(requests)
-        for _ in range(500):
-            if not self.inbox.waiting and not self.inbox.running:
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("the inbox does not come to rest")
+        await wait_until(lambda: not self.inbox.waiting and not self.inbox.running)
 
 
 NEXT = Request("next", "thread", "chat", encode(replace(QUESTION, message={"text": "next"})), "T:U")

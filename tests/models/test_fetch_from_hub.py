@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from fake_hub import REVISION, Hub, serve_hub
+from patience import wait_until
 from small_models import write_directory
 
 from bot.models import ModelError, check_model, hub
@@ -86,10 +87,7 @@ async def test_a_killed_fetch_leaves_nothing_that_looks_whole_and_goes_on_where_
         sys.executable, "-c", code, *given, cwd=ROOT, stderr=subprocess.DEVNULL
     )
     half = tmp_path / "small.part" / "model.safetensors.half"
-    for _ in range(300):
-        if half.is_file() and half.stat().st_size >= 10_000_000:
-            break
-        await asyncio.sleep(0.1)
+    await wait_until(lambda: half.is_file() and half.stat().st_size >= 10_000_000)
     child.kill()
     await child.wait()
     arrived = half.stat().st_size

@@ -103,7 +103,7 @@ async def test_the_sdk_recovers_and_nothing_is_lost(sandbox: Sandbox, listen: An
     listener = await listen(ping_interval=0.25)
     getattr(sandbox.sockets, fault)()
     await sandbox.post("Ada", "general", "in the gap")
-    await sandbox.wait_for(lambda: listener.events, timeout=10)
+    await sandbox.wait_for(lambda: listener.events)
     assert sandbox.sockets.opened >= 2
     assert sandbox.lost == []
 

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from running_site import ScriptedEngine, Site, open_site, wait_for
+from patience import PATIENCE, wait_until
+from running_site import ScriptedEngine, Site, open_site
 
 from bot.roles import Role
 from bot.web import guard
@@ -154,7 +155,7 @@ async def test_no_more_requests_run_at_once_than_the_queue_holds(
     engine = ScriptedEngine(gate=asyncio.Event())
     async with open_site(tmp_path, engine, roles, max_queue=2) as site:
         slow = [asyncio.ensure_future(site.infer("a b", mode="chat")) for _ in range(2)]
-        await wait_for(lambda: len(engine.prompts) == 2)
+        await wait_until(lambda: len(engine.prompts) == 2)
         status, found, answer = await site.post("/api/infer", ASK)
         assert (status, found["error"]["code"], answer.headers["Retry-After"]) == (503, "busy", "2")
         assert engine.gate is not None
@@ -203,7 +204,7 @@ async def test_what_is_no_http_gets_no_stack_trace(site: Site) -> None:
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, family=socket.AF_INET)
         writer.write(sent)
-        answer = await asyncio.wait_for(reader.read(4000), 10)
+        answer = await asyncio.wait_for(reader.read(4000), PATIENCE)
         assert b"Traceback" not in answer
         assert b"/bot/" not in answer
         writer.close()

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_site import ScriptedEngine, Site, open_site, wait_for
+from patience import wait_until
+from running_site import ScriptedEngine, Site, open_site
 
 from bot.emotion import EmotionClassifier
 from bot.engine import Engine, EngineBusy, EngineError, PromptTooLong
@@ -201,7 +202,7 @@ async def test_a_client_that_goes_away_frees_the_engine(site: Site) -> None:
     async for name, _ in _events(site, {"text": "one two three", "mode": "chat"}):
         assert name == "piece"
         break
-    await wait_for(lambda: site.engine.closed == 1)
+    await wait_until(lambda: site.engine.closed == 1)
 
 
 async def test_a_third_role_is_one_file(tmp_path: Path, roles: dict[str, Role]) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from patience import PATIENCE, wait_until
 from playwright.async_api import Browser, Page, expect
-from running_site import ScriptedEngine, Site, open_site, wait_for
+from running_site import ScriptedEngine, Site, open_site
 
 from bot.emotion import EmotionClassifier, Evidence, Explanation
 from bot.engine import EngineBusy
@@ -29,6 +30,7 @@ browser_test = pytest.mark.browser
 async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
     """The page in English; a test in which it reports an error fails."""
     context = await browser.new_context(locale="en-US", viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE * 1000)
     opened = await context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda problem: problems.append(str(problem)))
@@ -88,7 +90,7 @@ async def test_a_reply_streams_can_be_stopped_and_the_thread_goes_on(page: Page,
     await expect(page.locator("#log")).to_have_attribute("aria-busy", "true")
     await page.get_by_role("button", name="Stop").click()
     await expect(page.locator(".said.bot")).to_contain_text("Stopped.")
-    await wait_for(lambda: site.engine.closed == 1)
+    await wait_until(lambda: site.engine.closed == 1)
     site.engine.gate.set()
     await page.fill("#chat-text", "my cat is Tom")
     await page.keyboard.press("Enter")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE
 from random_model import random_model
 
 from bot.engine import compiled
@@ -202,7 +203,7 @@ object_cache.load()
 
 def test_what_prepare_compiled_is_loaded_without_the_compiler() -> None:
     object_cache.fill()  # as `prepare` does
-    subprocess.run([sys.executable, "-c", KEPT], cwd=ROOT, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", KEPT], cwd=ROOT, check=True, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("content", [b"", b"work\n", b"work\nnonsense", b"no name and no end"])

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from bot.engine import compiled
 from config.settings import ROOT
@@ -40,6 +41,10 @@ asyncio.run(main())
 @pytest.mark.skipif(not compiled.can_run(), reason="the kernels are for x86-64 with AVX2")
 def test_the_bot_answers_without_torch(model_dir: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, str(model_dir)], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", WITHOUT, str(model_dir)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.stdout.split() == ["正面", "True"], done.stderr

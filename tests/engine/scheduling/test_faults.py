@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from small_model import GREEDY, ask, watch, write
 
 from bot.engine import EngineError, Sampling
@@ -22,7 +23,6 @@ from bot.engine.scheduling.requests import Request
 
 Open = Callable[..., LocalEngine]
 LABELS = ["正面", "负面"]
-WAIT = 20.0  # seconds after which a test counts as hung
 
 
 def has(engine: LocalEngine, text: str) -> Callable[[Chunk], bool]:
@@ -50,7 +50,7 @@ async def test_memory_that_runs_out_fails_one_request_and_no_other(open_small: O
             engine.score(ask("good"), LABELS),
             return_exceptions=True,
         ),
-        WAIT,
+        PATIENCE,
     )
     assert found[0] == expected
     assert found[3] == pytest.approx(scores, abs=1e-4)
@@ -69,7 +69,7 @@ async def test_a_pass_that_fails_once_costs_nobody_the_answer(open_small: Open) 
             raise problem
 
     passes = watch(engine, fail)
-    assert await asyncio.wait_for(write(engine, ask("good")), WAIT) == expected
+    assert await asyncio.wait_for(write(engine, ask("good")), PATIENCE) == expected
     assert next(faults, "used") == "used"
     assert passes
 
@@ -96,7 +96,7 @@ async def test_a_nan_fails_its_request_and_spoils_nothing_that_is_kept(open_smal
             engine.score(ask("鳄鱼"), LABELS),
             return_exceptions=True,
         ),
-        WAIT,
+        PATIENCE,
     )
     assert found[0] == good[0]
     for problem in found[1:]:
@@ -117,9 +117,9 @@ async def test_logits_that_are_no_numbers_are_noticed_too(open_small: Open) -> N
 
     engine.decoder.logits = poisoned  # type: ignore[method-assign]  # the fault
     with pytest.raises(EngineError, match="NaN or infinity"):
-        await asyncio.wait_for(write(engine, ask("good")), WAIT)
+        await asyncio.wait_for(write(engine, ask("good")), PATIENCE)
     with pytest.raises(EngineError, match="NaN or infinity"):
-        await asyncio.wait_for(engine.score(ask("good"), LABELS), WAIT)
+        await asyncio.wait_for(engine.score(ask("good"), LABELS), PATIENCE)
 
 
 async def test_a_prefix_that_cannot_be_read_refuses_all_that_wait_for_it(open_small: Open) -> None:
@@ -138,13 +138,13 @@ async def test_a_prefix_that_cannot_be_read_refuses_all_that_wait_for_it(open_sm
             engine.score(ask("three"), LABELS),
             return_exceptions=True,
         ),
-        WAIT,
+        PATIENCE,
     )
     for problem in found:
         assert isinstance(problem, EngineError)
         assert "damaged weights" in str(problem)
     broken[0] = False
-    assert await asyncio.wait_for(write(engine, ask("one")), WAIT)
+    assert await asyncio.wait_for(write(engine, ask("one")), PATIENCE)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -157,16 +157,16 @@ async def test_a_worker_that_dies_is_told_and_replaced(open_small: Open) -> None
 
     def die(_: Sequence[Chunk]) -> None:
         if problem := next(deaths, None):
-            assert all_asked.wait(WAIT)  # who asks after the death has the next worker's answer
+            assert all_asked.wait(PATIENCE)  # who asks after the death has the next worker's answer
             raise problem
 
     watch(engine, die)
     tasks = [asyncio.ensure_future(write(engine, ask("good"))) for _ in range(people)]
     tasks.append(asyncio.ensure_future(engine.score(ask("good"), LABELS)))  # type: ignore[arg-type]  # any result
-    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), WAIT):
+    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE):
         assert isinstance(result, EngineError)
         assert "thread ended" in str(result)
-    assert await asyncio.wait_for(write(engine, ask("good")), WAIT) == expected
+    assert await asyncio.wait_for(write(engine, ask("good")), PATIENCE) == expected
 
 
 def asked(engine: LocalEngine, count: int) -> threading.Event:
@@ -194,8 +194,8 @@ async def test_a_fault_of_the_scheduler_itself_fails_the_work_and_not_the_engine
     with monkeypatch.context() as patch:
         patch.setattr(engine.scheduler._work, "admit", broken)
         with pytest.raises(EngineError, match="a fault in the plan"):
-            await asyncio.wait_for(write(engine, ask("good")), WAIT)
-    assert await asyncio.wait_for(write(engine, ask("good"), Sampling(max_tokens=3)), WAIT)
+            await asyncio.wait_for(write(engine, ask("good")), PATIENCE)
+    assert await asyncio.wait_for(write(engine, ask("good"), Sampling(max_tokens=3)), PATIENCE)
 
 
 async def test_text_that_cannot_be_decoded_fails_its_own_answer(
@@ -209,5 +209,5 @@ async def test_text_that_cannot_be_decoded_fails_its_own_answer(
 
         patch.setattr(engine.tokenizer, "decode", broken)
         with pytest.raises(EngineError, match="no such token"):
-            await asyncio.wait_for(write(engine, ask("good")), WAIT)
-    assert await asyncio.wait_for(write(engine, ask("good"), GREEDY), WAIT)
+            await asyncio.wait_for(write(engine, ask("good")), PATIENCE)
+    assert await asyncio.wait_for(write(engine, ask("good"), GREEDY), PATIENCE)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from small_model import GREEDY, LEAD, ask, watch, write
 
 from bot.engine import EngineBusy, EngineError, Message, Prompt, PromptTooLong, Sampling
@@ -114,7 +115,7 @@ async def test_cancelling_frees_the_place_at_the_next_step(open_small: Open) -> 
     await asyncio.sleep(0.1)
     assert not waiting.done()
     await running[0].aclose()  # type: ignore[attr-defined]  # it is a generator
-    assert await asyncio.wait_for(waiting, 10)
+    assert await asyncio.wait_for(waiting, PATIENCE)
     for stream in running:
         await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
     passes = watch(engine)
@@ -163,7 +164,7 @@ async def test_closing_fails_what_is_under_way(open_small: Open) -> None:
     tasks = [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(10)]
     await asyncio.sleep(0.2)
     await engine.close()
-    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30):
+    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE):
         assert isinstance(result, EngineError)
     with pytest.raises(EngineError, match="closed"):
         await engine.score(ask("late"), LABELS)

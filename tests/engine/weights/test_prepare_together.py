@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from random_model import random_model
 
 from bot.engine.weights.prepare import open_prepared, prepare
@@ -67,7 +68,7 @@ def test_the_second_waits_and_finds_the_weights_of_the_first(directory: Path) ->
                 assert line(second) == "asks"
                 with pytest.raises(subprocess.TimeoutExpired):
                     second.wait(2)
-                first.communicate("go on\n", timeout=60)
+                first.communicate("go on\n", timeout=PATIENCE)
                 assert first.returncode == 0
                 assert line(second) == "wrote 0"
             finally:
