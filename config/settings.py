@@ -146,9 +146,9 @@ def load(
             raise SettingsError(f"{dotenv} cannot be read ({problem}): correct it, or its owner") from None
     given.update(os.environ if environment is None else environment)
     values: dict[str, Any] = {}
-    for name, kind in get_type_hints(Settings).items():
+    for name, hint in get_type_hints(Settings).items():
         if text := given.get(name.upper(), "").strip():
-            values[name] = _parse(name, kind, text)
+            values[name] = _parse(name, hint, text)
     values.update({name: value for name, value in overrides.items() if value is not None})
     settings = Settings(**values)
     _check(settings)
@@ -164,12 +164,12 @@ def check_exposure(settings: Settings) -> None:
         )
 
 
-def _parse(name: str, kind: object, text: str) -> object:
+def _parse(name: str, hint: object, text: str) -> object:
     for choice in RULES[name].choices:
         if text.lower() == choice.lower():
             return choice
     try:
-        return _PARSERS[kind](text)
+        return _PARSERS[hint](text)
     except ValueError as problem:
         raise SettingsError(f"{name.upper()} must be {problem}, not {text!r}") from None
 

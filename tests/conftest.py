@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import AsyncIterator, Generator
+import sys
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import settings
 from patience import PATIENCE
 from playwright.async_api import Browser, Error, async_playwright, expect
 
+from bot.app import logs
 from bot.engine import Engine
 from bot.engine.factory import open_engine
 from bot.roles import Role, load_roles
@@ -40,6 +43,17 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, which REQUIRE_ALL forbids: needs {', '.join(sorted(needs))}"
     return report
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Logging as it was, whatever the test sets up."""
+    root = logging.getLogger()
+    handlers, level, hook = list(root.handlers), root.level, sys.excepthook
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:], root.level, sys.excepthook = handlers, level, hook
+    logs.request_id.set(None)
 
 
 @pytest.fixture(scope="session")

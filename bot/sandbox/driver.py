@@ -187,13 +187,13 @@ class Driver:
         who = self.workspace.user(user)
         events.home_opened(self.context, who.id, tab, self.workspace.homes.get(who.id))
 
-    async def open_assistant(self, user: str, looking_at: str = "") -> str:
+    async def open_assistant(self, user: str, viewed_channel: str = "") -> str:
         """Open a new assistant thread while looking at a channel; returns its thread_ts."""
         if not self.context.app.assistant:
             raise SlackError("not_enabled")
         who = self.workspace.user(user)
         channel = self.workspace.open_im(who.id)
-        seen = self.workspace.channel(looking_at).id if looking_at else ""
+        viewed = self.workspace.channel(viewed_channel).id if viewed_channel else ""
         root = messages.bot_message(self.context, "New Assistant Thread", subtype="assistant_app_thread")
         root |= {
             "thread_ts": root["ts"],
@@ -203,14 +203,14 @@ class Driver:
         prompts = [{"title": title, "message": text} for title, text in self.context.app.prompts]
         self.workspace.panes[(channel.id, root["ts"])] = Pane(who.id, prompts=prompts)
         messages.tell(self.context, channel, root)
-        events.assistant_thread_event(self.context, "assistant_thread_started", who.id, root["ts"], seen)
+        events.assistant_thread_event(self.context, "assistant_thread_started", who.id, root["ts"], viewed)
         return str(root["ts"])
 
     async def look_at(self, user: str, thread_ts: str, channel: str) -> None:
         """Look at another channel while an assistant thread is open."""
-        who, seen = self.workspace.user(user), self.workspace.channel(channel)
+        who, viewed = self.workspace.user(user), self.workspace.channel(channel)
         name = "assistant_thread_context_changed"
-        events.assistant_thread_event(self.context, name, who.id, thread_ts, seen.id)
+        events.assistant_thread_event(self.context, name, who.id, thread_ts, viewed.id)
 
     # --- within ---
 

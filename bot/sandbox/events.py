@@ -125,11 +125,13 @@ def home_opened(context: Context, user: str, tab: str, view: Json | None) -> Non
     emit(context, "app_home_opened", event)
 
 
-def assistant_thread_event(context: Context, name: str, user: str, thread_ts: str, looking_at: str) -> None:
-    """assistant_thread_started or assistant_thread_context_changed; `looking_at` is a channel id or ""."""
-    seen: Json = {"force_search": False}
-    if looking_at:
-        seen = {"channel_id": looking_at, "team_id": TEAM_ID, "enterprise_id": None}
+def assistant_thread_event(
+    context: Context, name: str, user: str, thread_ts: str, viewed_channel: str
+) -> None:
+    """assistant_thread_started or …_context_changed; `viewed_channel` is a channel id or ""."""
+    pane_context: Json = {"force_search": False}
+    if viewed_channel:
+        pane_context = {"channel_id": viewed_channel, "team_id": TEAM_ID, "enterprise_id": None}
     emit(
         context,
         name,
@@ -137,7 +139,7 @@ def assistant_thread_event(context: Context, name: str, user: str, thread_ts: st
             "type": name,
             "assistant_thread": {
                 "user_id": user,
-                "context": seen,
+                "context": pane_context,
                 "channel_id": context.workspace.open_im(user).id,
                 "thread_ts": thread_ts,
             },

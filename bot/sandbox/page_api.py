@@ -34,7 +34,7 @@ ACTIONS: dict[str, tuple[Callable[..., Awaitable[Any]], tuple[str, ...]]] = {
     "submit": (Driver.submit, ("view_id", "values")),
     "close_view": (Driver.close_view, ("view_id",)),
     "open_home": (Driver.open_home, ("tab",)),
-    "open_assistant": (Driver.open_assistant, ("looking_at",)),
+    "open_assistant": (Driver.open_assistant, ("viewed_channel",)),
     "look_at": (Driver.look_at, ("thread_ts", "channel")),
 }
 

@@ -58,8 +58,10 @@ class Refused(Exception):
         """The JSON object; with `openai` in the shape that OpenAI's clients read."""
         if not openai:
             return {"error": {"code": self.code, "message": self.message}}
-        kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        error_type = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return {
+            "error": {"message": self.message, "type": error_type, "param": self.param, "code": self.code}
+        }
 
     def response(self, openai: bool = False) -> web.Response:
         """The whole response."""

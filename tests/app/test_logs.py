@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.app import logs
 
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 SECRET = "a-token-that-is-long-enough"
 
 
@@ -26,17 +26,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Logging as it was, whatever a test set up."""
-    root = logging.getLogger()
-    handlers, level, hook = list(root.handlers), root.level, sys.excepthook
-    yield
-    logging.captureWarnings(False)
-    root.handlers[:], root.level, sys.excepthook = handlers, level, hook
-    logs.request_id.set(None)
 
 
 def written(stream: io.StringIO) -> list[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +18,5 @@ def process(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
+def _own_logging(logging_as_before: None) -> None:
     """`main` sets logging up for its own process; here it must not stay."""
-    root = logging.getLogger()
-    handlers, level, hook = list(root.handlers), root.level, sys.excepthook
-    yield
-    logging.captureWarnings(False)
-    root.handlers[:], root.level, sys.excepthook = handlers, level, hook

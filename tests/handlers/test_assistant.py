@@ -9,10 +9,10 @@ from running_bot import RunningBot, shown
 from bot.sandbox.workspace import Pane
 
 
-async def opened(bot: RunningBot, user: str = "Ada", looking_at: str = "") -> tuple[str, str, Pane]:
+async def opened(bot: RunningBot, user: str = "Ada", viewed_channel: str = "") -> tuple[str, str, Pane]:
     """A new pane that has greeted: its channel, its thread and what the app has set on it."""
     box = bot.sandbox
-    dm, ts = box.dm(user), await box.open_assistant(user, looking_at)
+    dm, ts = box.dm(user), await box.open_assistant(user, viewed_channel)
     panes = box.workspace.panes
     await box.wait_for(lambda: panes[(dm, ts)].prompts and box.messages(dm, ts)[1:])
     return dm, ts, panes[(dm, ts)]
@@ -67,7 +67,7 @@ async def test_a_question_about_the_channel_looked_at_reads_it(bot: RunningBot) 
     box = bot.sandbox
     await box.post("Bo", "general", "The printer is on fire.")
     await box.post("小林", "general", "It is out now.")
-    dm, ts, pane = await opened(bot, looking_at="general")
+    dm, ts, pane = await opened(bot, viewed_channel="general")
     assert pane.prompts[-1]["title"] == "What is going on here?"
     await box.post("Ada", dm, pane.prompts[-1]["message"], ts)
     await bot.replies(dm, ts)
@@ -79,9 +79,9 @@ async def test_a_question_about_the_channel_looked_at_reads_it(bot: RunningBot) 
     assert "printer" not in bot.engine.prompts[1].messages[-1].content
 
 
-async def test_looking_at_another_channel_changes_what_is_read(bot: RunningBot) -> None:
+async def test_viewed_channel_another_channel_changes_what_is_read(bot: RunningBot) -> None:
     box = bot.sandbox
-    dm, ts, _ = await opened(bot, looking_at="general")
+    dm, ts, _ = await opened(bot, viewed_channel="general")
     await box.look_at("Ada", ts, "random")
 
     def context() -> Any:

@@ -75,7 +75,7 @@ function lookAt(room) {
 async function newChat() {
   const from = state.channels.get(state.place);
   const room = [...state.channels.values()].find((r) => r.user);
-  const ts = await did(act("open_assistant", state.you, from && !from.user ? { looking_at: from.id } : {}));
+  const ts = await did(act("open_assistant", state.you, from && !from.user ? { viewed_channel: from.id } : {}));
   if (ts) whenSeen(room, ts, () => openThread(room.id, ts));
 }
 
