@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE = 180.0  # seconds
+PATIENCE = 300.0  # seconds
 
 
 async def wait_until(happened: Callable[[], Any]) -> Any:

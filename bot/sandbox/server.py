@@ -156,7 +156,7 @@ class Sandbox(Driver):
         """The status line of a thread, "" when there is none."""
         return self.workspace.statuses.get((self.workspace.channel(channel).id, thread_ts), ("", 0.0))[0]
 
-    async def wait_for(self, predicate: Callable[[], Any], timeout: float = 180.0) -> Any:
+    async def wait_for(self, predicate: Callable[[], Any], timeout: float = 300.0) -> Any:
         """The first true value of `predicate`, tried at each change. Raises TimeoutError."""
         return await self.workspace.wait_for(predicate, timeout)
 

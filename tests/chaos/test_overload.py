@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 from bot_processes import BOT, all_answered, answers
+from patience import PATIENCE
 from running_bot import RunningBot, Scripted, run_bot
 
 from bot.inbox import inbox
@@ -20,7 +21,7 @@ async def roomy(
     sandbox: Sandbox, database: str, roles: dict[str, Role], hurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RunningBot]:
     """A bot whose queue holds 1,200 requests."""
-    sandbox.faults.ack_seconds = 30.0
+    sandbox.faults.ack_seconds = PATIENCE
     async with run_bot(sandbox, database, Scripted(), roles, max_queue=1200) as running:
         yield running
 

@@ -18,8 +18,9 @@ from handlers.replies import stream_writer
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """A fresh workspace."""
+    """A fresh workspace that waits for acknowledgements longer than Slack, as the machine may be slow."""
     started = Sandbox()
+    started.faults.ack_seconds = PATIENCE
     await started.start()
     yield started
     await started.stop()

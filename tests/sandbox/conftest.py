@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from patience import PATIENCE
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
@@ -17,8 +18,9 @@ from bot.sandbox import App, Sandbox
 
 @pytest_asyncio.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """A workspace whose app has every scope and hears every event."""
+    """A workspace whose app has every scope and hears every event, and may be slow to acknowledge."""
     async with Sandbox(manifest=App()) as opened:
+        opened.faults.ack_seconds = PATIENCE
         yield opened
 
 

@@ -88,7 +88,7 @@ async def test_files_guests_and_the_apps_places(sandbox: Sandbox, listener: Any)
     assert listener.events[0]["files"][0]["name"] == "notes.pdf"
     assert not listener.requests[0].payload["is_ext_shared_channel"]
     await sandbox.open_home("Ada")
-    thread = await sandbox.open_assistant("Ada", looking_at="general")
+    thread = await sandbox.open_assistant("Ada", viewed_channel="general")
     await sandbox.look_at("Ada", thread, "random")
     await sandbox.wait_for(lambda: len(listener.events) == 4)
     home, started, moved = listener.events[1:]
