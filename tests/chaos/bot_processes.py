@@ -60,11 +60,13 @@ class BotProcess:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
-    async def stop(self) -> None:
-        """Stop it politely."""
+    async def stop(self) -> float:
+        """Stop it politely; how many seconds that took."""
         assert self._process is not None
+        started = asyncio.get_running_loop().time()
         self._process.terminate()
         await asyncio.wait_for(self._process.wait(), PATIENCE)
+        return asyncio.get_running_loop().time() - started
 
     async def end(self) -> None:
         """Whatever its state, it is gone afterwards."""

@@ -33,10 +33,10 @@ class Process:
     sandbox: str = ""
     ready: str = ""
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 20) -> int:
         """Its exit code after a signal."""
         self.child.send_signal(number)
-        return self.child.wait(PATIENCE)
+        return self.child.wait(seconds)
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
