@@ -155,7 +155,7 @@ def with_html(found: Json) -> Json:
     if not any(block.get("type") == "markdown" for block in blocks):
         return found
     shown = [
-        {**block, "html": render(block["text"])} if block.get("type") == "markdown" else block
+        {**block, "html": render(block["text"], cjk=False)} if block.get("type") == "markdown" else block
         for block in blocks
     ]
     return {**found, "blocks": shown}

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { link } from "./mrkdwn.js";
 
-const KNOWN = new Set("P BR STRONG EM S DEL CODE PRE UL OL LI BLOCKQUOTE H1 H2 H3 H4 H5 H6 HR TABLE THEAD TBODY TR TH TD".split(" "));
+const KNOWN = new Set("P BR STRONG EM S DEL CODE PRE UL OL LI BLOCKQUOTE H1 H2 H3 H4 H5 H6 HR TABLE THEAD TBODY TR TH TD DIV".split(" "));
 
 export function markdown(html) {
   const parsed = new DOMParser().parseFromString(html, "text/html");
@@ -24,7 +24,13 @@ function rebuild(node) {
   }
   if (!KNOWN.has(node.tagName)) return h("span", {}, children);
   const made = h(node.tagName.toLowerCase(), {}, children);
-  if (node.tagName === "OL" && node.hasAttribute("start")) made.setAttribute("start", node.getAttribute("start"));
-  if (node.tagName === "TABLE") return h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table" }, made);
+  for (const name of ["start", "class"]) if (node.hasAttribute(name)) made.setAttribute(name, node.getAttribute(name));
+  if (node.hasAttribute("tabindex")) scrolls(made, node.tagName === "PRE" ? "Code" : "Table");
   return made;
+}
+
+// What may be wider than its place: the keyboard can scroll it, and screen readers name it.
+export function scrolls(node, name) {
+  for (const [key, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", name]]) node.setAttribute(key, value);
+  return node;
 }
