@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,11 @@ from handlers.transport.context import SlackContext, thread_key, user_key
 from handlers.transport.response_url import respond_once
 from handlers.transport.thread_history import ANSWER, answer_payload
 
-_EMOTION_OPTIONS = ("--feelings",)
-_SINGLE = {"/emotion": ("help", "--feelings"), "/chat": ("forget", "help")}  # words that stand alone
+_OPTIONS = {"/emotion": ("--feelings", "--help"), "/chat": ("--forget", "--help")}
+_HELP = ("help", "--help", "-h", "帮助", "?")  # alone behind a command
+_FORGET = ("forget", "--forget", "忘记")
+# A first word that may be meant as an option. Some keyboards make one long dash of two.
+_OPTION_LIKE = re.compile(r"(--|—)([A-Za-z][A-Za-z-]*)")
 
 
 @dataclass(frozen=True)
@@ -37,27 +41,57 @@ class Command:
 
 
 def parse(command: str, text: str, strings: Strings) -> Command:
-    """Understand what was typed behind `/emotion` or `/chat`."""
+    """Understand what was typed behind `/emotion` or `/chat`.
+
+    Two dashes and an English word at the beginning are an option; a long dash is only one where an option,
+    or something a letter away from it, follows. Whatever follows a lone `--` is text.
+    """
     usage = strings("usage_emotion" if command == "/emotion" else "usage_chat")
-    first, _, rest = text.strip().partition(" ")
-    if first.lower() in ("help", "-h", "--help", "帮助", "?") and not rest.strip():
+    text = text.strip()
+    alone = _option(command, text) or text.lower()
+    if alone in _HELP:
         return Command(problem=strings("usage"))
-    if command == "/chat" and text.strip().lower() in ("forget", "--forget", "忘记"):
+    if command == "/chat" and alone in _FORGET:
         return Command(forget=True)
-    feelings = False
-    if first.startswith(("--", "—", "–")):  # some keyboards make one long dash of two
-        option = "--" + first.lstrip("-—–").lower()
-        if command != "/emotion" or option not in _EMOTION_OPTIONS:
-            known = _EMOTION_OPTIONS if command == "/emotion" else ("forget",)
-            near = difflib.get_close_matches(option, known, n=1, cutoff=0.0)[0]
-            return Command(problem=strings("unknown_option", option=first[:40], nearest=near) + "\n" + usage)
-        feelings, text = True, rest
-    if not rest and (close := difflib.get_close_matches(first.lower(), _SINGLE[command], 1, 0.8)):
-        return Command(problem=strings("unknown_option", option=first, nearest=close[0]) + "\n" + usage)
-    text = split_tag(text)[1]
+    first, rest = (*text.split(maxsplit=1), "", "")[:2]
+    option = _option(command, first)
+    feelings = option == "--feelings"
+    if option and not feelings:
+        if option in _OPTIONS[command]:  # one that stands alone
+            return Command(problem=usage)
+        nearest = (*difflib.get_close_matches(option, _OPTIONS[command], n=1), *_OPTIONS[command])[0]
+        unknown = strings(
+            "unknown_option", option=option[:40], nearest=nearest, literal=f"{command} -- {option[:40]}"
+        )
+        return Command(problem=unknown + "\n" + usage)
+    text = split_tag(rest if feelings or first == "--" else text)[1]
     if not text:
         return Command(problem=usage)
     return Command(text=text, feelings=feelings)
+
+
+def _option(command: str, word: str) -> str:
+    """What `word` means as an option, with two dashes and in lower case; "" where it is ordinary text."""
+    match = _OPTION_LIKE.fullmatch(word)
+    if match is None:
+        return ""
+    option = "--" + match[2].lower()
+    if match[1] == "—" and not any(_within_one_edit(option, known) for known in _OPTIONS[command]):
+        return ""
+    return option
+
+
+def _within_one_edit(one: str, other: str) -> bool:
+    """Whether at most one letter is added, missing, another, or has changed places with the next."""
+    shorter = min(len(one), len(other))
+    start = next((at for at in range(shorter) if one[at] != other[at]), shorter)
+    one, other = one[start:], other[start:]
+    return (
+        one[1:] == other[1:]
+        or one[1:] == other
+        or one == other[1:]
+        or (one[:2] == other[1::-1] and one[2:] == other[2:])
+    )
 
 
 def register(app: AsyncApp, slack: SlackContext) -> None:

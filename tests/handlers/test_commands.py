@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from running_bot import RunningBot, ephemerals_of, shown
 
 from config.strings import Strings
-from handlers.listeners.commands import parse
+from handlers.listeners.commands import Command, parse
+
+STRINGS = Strings("en")
 
 
 async def test_emotion_is_private_until_its_asker_shares_it(bot: RunningBot) -> None:
@@ -58,6 +64,7 @@ async def test_where_the_bot_is_not_it_says_how_to_invite_it(bot: RunningBot) ->
         ("Ada", "", "Write the text behind the command"),
         ("小林", "", "请在命令后面写上文本"),
         ("Ada", "--felings hello", "Did you mean `--feelings`?"),
+        ("小林", "--banana 今天很好", "请输入 `/emotion -- --banana …`"),
         ("小林", "help", "我能做什么"),
     ],
 )
@@ -69,10 +76,70 @@ async def test_mistyped_input_gets_the_nearest_usage(
     assert answer in note["text"]
 
 
-def test_parse() -> None:
-    strings = Strings("en")
-    assert parse("/emotion", "—feelings so happy", strings).feelings  # a phone's dash
-    assert parse("/emotion", "help me please", strings).text == "help me please"
-    assert parse("/emotion", "#EMOTION# x", strings).text == "x"
-    assert parse("/chat", "Forget", strings).forget
-    assert parse("/chat", "forget me not", strings).text == "forget me not"
+def test_a_known_option_is_one_behind_two_dashes_or_the_long_dash_that_a_keyboard_makes_of_them() -> None:
+    for typed in ("--feelings so happy", "—feelings so happy", "--FEELINGS so happy"):
+        assert parse("/emotion", typed, STRINGS) == Command("so happy", feelings=True)
+    assert parse("/chat", "—forget", STRINGS).forget
+    assert parse("/chat", "Forget", STRINGS).forget
+    assert parse("/emotion", "—help", STRINGS).problem == STRINGS("usage")
+
+
+@pytest.mark.parametrize("space", [" ", "\n", "\t", "\u3000", " \r\n "])
+def test_any_white_space_parts_an_option_from_the_text(space: str) -> None:
+    assert parse("/emotion", f"--feelings{space}终于放假了", STRINGS) == Command("终于放假了", feelings=True)
+    assert parse("/emotion", f"--{space}--weird start", STRINGS) == Command("--weird start")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "——真是服了", "—— 算了", "– fine", "- one\n- two", "-feelings", "—well, well", "——feelings",
+        "--真香", "--- cut here", "--it's late", "helping", "feelings", "feelngs", "help me please", "helpp",
+    ],
+)  # fmt: skip
+def test_a_dash_or_a_lone_word_is_ordinary_text(text: str) -> None:
+    assert parse("/emotion", text, STRINGS) == Command(text)
+
+
+@pytest.mark.parametrize("text", ["forgot", "forget me not", "halp", "— and then?", "——为什么"])
+def test_a_question_may_look_like_a_command(text: str) -> None:
+    assert parse("/chat", text, STRINGS) == Command(text)
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "nearest"),
+    [
+        ("/emotion", "--mood", "--feelings"),
+        ("/emotion", "--feeling", "--feelings"),
+        ("/emotion", "--fellings", "--feelings"),
+        ("/emotion", "--hel", "--help"),
+        ("/chat", "--forgit", "--forget"),
+    ],
+)
+def test_an_option_that_nobody_has_is_explained_with_the_nearest_and_a_way_on(
+    command: str, option: str, nearest: str
+) -> None:
+    problem = parse(command, f"{option} what a day", STRINGS).problem
+    assert f"`{option}`" in problem
+    assert f"`{nearest}`" in problem
+    (way_on,) = re.findall(rf"`{command} (-- .*?) …`", problem)
+    assert parse(command, f"{way_on} what a day", STRINGS) == Command(f"{option} what a day")
+
+
+@given(st.sampled_from(["--feelings", "--help"]), st.data())
+def test_a_long_dash_is_an_option_within_one_letter_of_one(option: str, data: st.DataObject) -> None:
+    word = option.removeprefix("--")
+    at, letter = data.draw(st.integers(0, len(word) - 1)), data.draw(st.sampled_from("aeiou"))
+    for typo in (
+        word[:at] + word[at + 1 :],
+        word[:at] + letter + word[at:],
+        word[:at] + letter + word[at + 1 :],
+    ):
+        if typo != word:
+            assert STRINGS(
+                "unknown_option", option=f"--{typo}", nearest=option, literal=f"/emotion -- --{typo}"
+            ) in (parse("/emotion", f"—{typo} text", STRINGS).problem)
+
+
+def test_a_tag_behind_the_command_is_taken_off() -> None:
+    assert parse("/emotion", "#EMOTION# x", STRINGS).text == "x"
