@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 
-from slack_bolt.async_app import AsyncApp
+from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
 from bot.app.services import Services
 from bot.inbox import Inbox
@@ -39,8 +40,16 @@ def build_app(services: Services) -> BotApp:
     """The app over `services`, with the settings' token and Web API address; nothing is connected yet."""
     settings = services.settings
     client = RateLimitedWebClient(settings.slack_bot_token, settings.slack_api_url)
+
+    async def take_proxy(context: AsyncBoltContext, next_: Callable[[], Awaitable[None]]) -> None:
+        # Bolt makes a client for each request, which takes the environment's proxy where this one has none.
+        assert context.client is not None
+        context.client.proxy = client.proxy
+        await next_()
+
     app = BotApp(
         client=client,
+        before_authorize=take_proxy,
         logger=logging.getLogger("slack_bolt"),
         # A request is stored before it is acknowledged; the inbox answers it afterwards.
         process_before_response=True,

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-from bot.app import logs
+from bot.app import logs, proxies
 from bot.cli.options import COMMANDS, FAILED, OVERRIDES, USAGE, parse
 from config.settings import Settings, load
 
@@ -18,6 +18,7 @@ Command = Callable[[argparse.Namespace, Settings], int | None]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. What people can mend is told in one line, without a stack trace."""
     options = parse(arguments)
+    proxies.exempt_this_machine()
     try:
         settings = load(**{name: getattr(options, name, None) for name in OVERRIDES})
         logs.set_up(settings.log_level if options.command == "run" else "ERROR", hidden=settings.secrets)

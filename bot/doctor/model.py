@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from bot.app.proxies import open_url
 from bot.doctor.findings import Finding, broken, doubtful, fine
 from bot.doctor.machine import torch_starts
 from bot.engine import EngineError
@@ -45,7 +46,7 @@ def server(settings: Settings) -> Finding:
     headers = {"Authorization": f"Bearer {settings.llm_api_key}"} if settings.llm_api_key else {}
     request = urllib.request.Request(f"{url}/models", headers=headers)  # noqa: S310  # http(s) by settings
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310  # as above
+        with open_url(request, 5) as answer:
             names = [str(each["id"]) for each in json.loads(answer.read(1 << 20))["data"]]
     except urllib.error.HTTPError as problem:
         mend = "set LLM_API_KEY" if problem.code in (401, 403) else "LLM_URL ends in /v1 for most servers"

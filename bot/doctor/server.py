@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 
 from bot.app.ports import bind_error, free_port
+from bot.app.proxies import open_url
 from bot.doctor.findings import Finding, broken, fine
 from bot.doctor.machine import disk
 from bot.roles import RoleError, load_roles
@@ -67,8 +68,9 @@ async def database(settings: Settings) -> Finding:
 
 
 def _is_bot(number: int) -> bool:
+    request = urllib.request.Request(f"http://127.0.0.1:{number}/readyz")
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{number}/readyz", timeout=2) as answer:
+        with open_url(request, 2) as answer:
             return "parts" in json.loads(answer.read(10_000))
     except (OSError, ValueError):
         return False

@@ -11,6 +11,7 @@ from aiohttp import ClientError
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.app.proxies import proxy_for
 from bot.doctor.findings import Finding, broken, fine
 from config.settings import SLACK_MANIFEST, Settings
 
@@ -30,7 +31,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     if not settings.slack_configured:
         yield fine("slack", "no tokens are set: `run` starts the sandbox")
         return
-    bot = AsyncWebClient(settings.slack_bot_token, base_url=settings.slack_api_url, timeout=10)
+    bot = _client(settings.slack_bot_token, settings)
     try:
         found = await bot.auth_test()
     except SlackApiError as problem:
@@ -39,7 +40,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield broken(
             "slack",
             f"{settings.slack_api_url} cannot be reached ({type(problem).__name__})",
-            "see that this machine reaches it, by proxy if need be (HTTPS_PROXY)",
+            "see that this machine reaches it, by proxy if need be (HTTPS_PROXY, NO_PROXY)",
         )
         return
     else:
@@ -61,7 +62,7 @@ def scopes(given: str) -> list[Finding]:
 
 async def _app_token(settings: Settings) -> Finding:
     """Whether a socket may be opened. The address Slack gives is thrown away, and expires."""
-    client = AsyncWebClient(settings.slack_app_token, base_url=settings.slack_api_url, timeout=10)
+    client = _client(settings.slack_app_token, settings)
     try:
         await client.apps_connections_open(app_token=settings.slack_app_token)
     except SlackApiError as problem:
@@ -75,6 +76,12 @@ async def _app_token(settings: Settings) -> Finding:
     except (ClientError, OSError, asyncio.TimeoutError) as problem:
         return broken("socket", f"Slack cannot be reached ({type(problem).__name__})", "try again")
     return fine("socket", "the app token opens socket mode")
+
+
+def _client(token: str, settings: Settings) -> AsyncWebClient:
+    client = AsyncWebClient(token, base_url=settings.slack_api_url, timeout=10)
+    client.proxy = proxy_for(client.base_url)  # the SDK itself reads no NO_PROXY
+    return client
 
 
 def _refused(variable: str, problem: SlackApiError) -> Finding:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from bot.app.proxies import open_url, proxy_for
 from bot.engine.errors import EngineBusy, EngineError, PromptTooLong
 from bot.engine.interface import Prompt, Sampling
 from bot.engine.label_match import answered_label, best_token, compare
@@ -161,7 +162,8 @@ class RemoteEngine:
         if self._plain:
             body = {key: value for key, value in body.items() if key not in _EXTRA}
         try:
-            async with self._session().post(f"{self._url}/chat/completions", json=body) as answer:
+            address = f"{self._url}/chat/completions"
+            async with self._session().post(address, json=body, proxy=proxy_for(address)) as answer:
                 if answer.status < 400:
                     yield answer
                     return
@@ -213,7 +215,7 @@ class RemoteEngine:
         """Take the model's name and window from the server's list, where it answers. Blocking."""
         request = urllib.request.Request(f"{self._url}/models", headers=self._headers)  # noqa: S310  # http(s) by settings
         try:
-            with urllib.request.urlopen(request, timeout=3) as answer:  # noqa: S310  # as above
+            with open_url(request, 3) as answer:
                 listed = json.loads(answer.read(1 << 20)).get("data") or []
         except (OSError, ValueError, AttributeError):
             log.warning("the server at LLM_URL does not list its models yet; it is asked when needed")

@@ -15,6 +15,8 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
+from bot.app.proxies import proxy_for
+
 log = logging.getLogger(__name__)
 
 PING_SECONDS = 5.0
@@ -56,6 +58,7 @@ class Socket(SocketModeClient):
         """Connect, and wait until Slack says hello. Raises SlackApiError, ClientError or TimeoutError."""
         try:
             self.wss_uri = await asyncio.wait_for(self.issue_new_wss_url(), CONNECT_SECONDS)
+            self.proxy = proxy_for(self.wss_uri)
             await asyncio.wait_for(self._connect_and_greet(), CONNECT_SECONDS)
         except BaseException:
             await self.end()

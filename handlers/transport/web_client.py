@@ -17,6 +17,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.app import metrics, retry
+from bot.app.proxies import proxy_for
 from handlers.transport.slack_errors import TRANSIENT, is_transient
 
 RATE_LIMIT_RETRIES = 5
@@ -61,6 +62,7 @@ class RateLimitedWebClient(AsyncWebClient):
         self._ahead = 0.0  # seconds by which Slack's clock is ahead of this machine's
         handlers: list[AsyncRetryHandler] = [RateLimitRetry(self.rate_limits), TransientErrorRetry()]
         super().__init__(token=token, base_url=base_url, retry_handlers=handlers)
+        self.proxy = proxy_for(self.base_url)  # the SDK itself reads no NO_PROXY
 
     async def api_call(self, api_method: str, **arguments: Any) -> AsyncSlackResponse:
         """Call a method once its rate limit allows."""
@@ -76,6 +78,7 @@ class RateLimitedWebClient(AsyncWebClient):
         # An answer twice would be seen: whoever asked for it decides what follows any other failure.
         retries: list[AsyncRetryHandler] = [RateLimitRetry(RateLimits(), RESPONSE_URL)]  # each has its own
         webhook = AsyncWebhookClient(response_url, retry_handlers=retries)
+        webhook.proxy = proxy_for(response_url)
         answer = await webhook.send_dict(dict(body))
         if answer.status_code != 200:
             raise SlackRequestError(

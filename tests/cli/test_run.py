@@ -86,6 +86,19 @@ def test_a_bot_over_another_server_starts_without_a_model_and_stops_in_time(
     assert "Traceback" not in "".join(second.errors)
 
 
+@pytest.mark.model
+@pytest.mark.parametrize("https", ["HTTPS_PROXY", "https_proxy"])
+def test_a_proxy_is_for_other_machines_and_not_for_the_sandbox_or_a_server_here(
+    process: Process, tmp_path: Path, https: str
+) -> None:
+    nobody = "http://127.0.0.1:9"
+    llm = {"LLM_URL": f"{process.url}/v1", "LLM_MODEL": "starter"}
+    with running(tmp_path, "--port", "0", **llm, **{https: nobody, "HTTP_PROXY": nobody}) as proxied:
+        assert "Slack sandbox" in proxied.ready
+        assert get(proxied.url + "/readyz")["parts"] == {"model": True, "storage": True, "slack": True}
+        assert post(proxied.url, {"text": "#EMOTION#等了三个小时，太气人了"})["emotion_label"] == "负面"
+
+
 def test_a_missing_model_is_named_with_the_mend(tmp_path: Path) -> None:
     found = bot(tmp_path, "run", "--port", "0", "--model_dir", str(tmp_path / "none"))
     assert found.returncode == 1
