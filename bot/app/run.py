@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import web
+from filelock import BaseFileLock
 
 from bot.app import metrics, supervision
 from bot.app.measured_engine import MeasuredEngine
@@ -24,7 +25,7 @@ from bot.engine.factory import open_engine
 from bot.models import find_checked_model
 from bot.roles import load_roles
 from bot.sandbox import Sandbox
-from bot.storage import Storage, StorageError
+from bot.storage import Storage, StorageError, own
 from bot.web.app import build_web, serve
 from bot.web.context import Opening
 from config.settings import Settings, SettingsError
@@ -65,6 +66,7 @@ class Bot:
     storage_works: bool = False
     runner: web.AppRunner | None = None
     sandbox: Sandbox | None = None
+    owned: BaseFileLock | None = None  # the SQLite file
     storage: Storage | None = None
     engine: Engine | None = None
     connection: Connection | None = None
@@ -112,6 +114,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> boo
 async def _start(bot: Bot, connect: Connect) -> None:
     settings, roles = bot.opening.settings, load_roles()
     bot.opening.roles = roles
+    bot.owned = own(settings.database_url)
     app = build_web(bot.opening, bot.ready)
     try:
         bot.runner, bot.port = await serve(app, settings)
@@ -231,6 +234,8 @@ async def _close(bot: Bot) -> None:
             await closing
         except Exception:  # the others must be closed all the same
             log.exception("while stopping")
+    if bot.owned is not None:
+        bot.owned.release()
 
 
 def _ready_line(bot: Bot) -> str:

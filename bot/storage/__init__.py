@@ -7,6 +7,7 @@ from bot.storage.database import StorageError
 from bot.storage.people import People
 from bot.storage.records import Feedback, Request, Thread, Turn, UserSettings
 from bot.storage.retention import Retention
+from bot.storage.sole_owner import own
 from bot.storage.threads import Threads
 from bot.storage.turns import Turns
 
@@ -18,4 +19,4 @@ class Storage(Turns, Threads, AcceptedRequests, People, Retention):
     """
 
 
-__all__ = ["Feedback", "Request", "Storage", "StorageError", "Thread", "Turn", "UserSettings"]
+__all__ = ["Feedback", "Request", "Storage", "StorageError", "Thread", "Turn", "UserSettings", "own"]
