@@ -105,6 +105,7 @@ class Inbox:
         Raises InboxFull when too many wait, StorageError when it cannot be stored, and UndecodablePayload
         for a payload that could not be read again; then nothing was stored.
         """
+        request = replace(request, received_at=request.received_at or time.time())
         key, job = request.key, Job(request, decode(request.kind, request.payload))
         if key in self._jobs or key in self._refused:
             return False

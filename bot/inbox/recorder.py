@@ -14,6 +14,7 @@ from bot.storage import Storage, StorageError
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 5.0  # seconds between two tries
+LAST_SECONDS = 1.0  # for the last try
 
 
 class Recorder:
@@ -39,7 +40,8 @@ class Recorder:
         if self._repairing is not None:
             self._repairing.cancel()
             self._repairing = None
-        await self._repair()
+        with contextlib.suppress(asyncio.TimeoutError):  # the next start takes up what is still open
+            await asyncio.wait_for(self._repair(), LAST_SECONDS)
 
     async def _write(self, key: str, write: Callable[[], Awaitable[None]]) -> None:
         try:

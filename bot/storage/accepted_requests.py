@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 
 from bot.schema import RequestRow
-from bot.storage.database import Database
+from bot.storage.database import Database, transaction
 from bot.storage.records import Request
 
 UNFINISHED = ("received", "answering")
@@ -17,8 +17,12 @@ UNFINISHED = ("received", "answering")
 class AcceptedRequests(Database):
     """Queries on requests. Their payloads are opaque here: see bot.inbox.payloads."""
 
+    @transaction
     async def accept(self, request: Request) -> bool:
-        """Store a request, as `received` or another state. False when one of its key is stored already."""
+        """Store a request, as `received` or another state. False when one of its key is stored already.
+
+        One that was `received_at` the same moment is this very one, stored before the server was cut off.
+        """
         now = time.time()
         row = {
             "key": request.key,
@@ -32,13 +36,18 @@ class AcceptedRequests(Database):
         }
         change = self._insert(RequestRow).values(row).on_conflict_do_nothing(index_elements=["key"])
         async with self._write() as connection:
-            return bool((await connection.execute(change.returning(RequestRow.id))).first())
+            if (await connection.execute(change.returning(RequestRow.id))).first():
+                return True
+            known = select(RequestRow.received_at).where(RequestRow.key == request.key)
+            return (await connection.execute(known)).scalar_one_or_none() == request.received_at
 
+    @transaction
     async def withdraw(self, key: str) -> None:
         """Delete a request that turned out to be none."""
         async with self._write() as connection:
             await connection.execute(delete(RequestRow).where(RequestRow.key == key))
 
+    @transaction
     async def advance(
         self, key: str, state: str, answer_ts: str | None = None, problem: str | None = None
     ) -> None:
@@ -54,12 +63,14 @@ class AcceptedRequests(Database):
         async with self._write() as connection:
             await connection.execute(mine.values(values))
 
+    @transaction
     async def request(self, key: str) -> Request | None:
         """One request by its key, or None."""
         async with self._read() as connection:
             row = (await connection.execute(select(RequestRow).where(RequestRow.key == key))).first()
         return None if row is None else _request(row)
 
+    @transaction
     async def unfinished(self) -> list[Request]:
         """Requests that were accepted and not yet answered, in the order they came."""
         rows = select(RequestRow).where(RequestRow.state.in_(UNFINISHED)).order_by(RequestRow.id)

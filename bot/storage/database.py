@@ -4,40 +4,80 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, event, inspect, select, table
+from sqlalchemy import Connection, event, func, inspect, select, table
 from sqlalchemy import column as named
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot import schema
+from bot.app import retry
 from bot.schema import CheckpointRow
 
 log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 8  # another process may hold SQLite's lock this long
+AWAY_SECONDS = 60.0  # PostgreSQL may be away this long, to be restarted, until a query fails
+AWAY_PAUSE = 2.0  # seconds between two tries meanwhile, at most
+# PostgreSQL's codes for a server that stops, starts, lost its connection or has none to spare for now.
+_AWAY = ("08", "57P", "53300")
+_FAILURES = (OSError, asyncio.TimeoutError)  # of the way to the server
 
 _upgrading = threading.Lock()
+_STEPS_LOCK = 0x616C6C5F696E5F31  # a number that is this bot's alone among a server's advisory locks
 
 _Opened = TypeVar("_Opened", bound="Database")
+_Any = TypeVar("_Any", bound="Database")
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
 
 
 class StorageError(RuntimeError):
     """The database cannot be used; the message says which one, why, and the mend."""
 
 
+class ServerAway(StorageError):
+    """PostgreSQL cannot be reached for now: it is restarted, or the way to it is broken."""
+
+
 class _Newer(Exception):
     """The database has steps that this version does not know."""
+
+
+def transaction(
+    query: Callable[Concatenate[_Any, _Given], Coroutine[Any, Any, _Found]],
+) -> Callable[Concatenate[_Any, _Given], Coroutine[Any, Any, _Found]]:
+    """A query that outlasts a restart of the server: cut off, it is made again, up to AWAY_SECONDS.
+
+    The server may have committed what it was cut off in, so a query must come to the same when made twice.
+    """
+
+    @functools.wraps(query)
+    async def patient(self: _Any, /, *given: _Given.args, **named: _Given.kwargs) -> _Found:
+        until, attempt = time.monotonic() + AWAY_SECONDS, 0
+        while True:
+            try:
+                return await query(self, *given, **named)
+            except ServerAway as problem:
+                if time.monotonic() > until:
+                    raise
+                if attempt == 0:
+                    log.warning("%s; it is waited for", problem)
+            await asyncio.sleep(retry.pause(attempt, AWAY_PAUSE))
+            attempt += 1
+
+    return patient
 
 
 class Database:
@@ -85,6 +125,7 @@ class Database:
         """Raise StorageError unless the database takes writes: something is really written."""
         await self.set_checkpoint("checked", time.time())
 
+    @transaction
     async def set_checkpoint(self, name: str, at: float) -> None:
         """Store under `name` a time (seconds since 1970) that may not be lost with the process."""
         change = self._insert(CheckpointRow).values(name=name, at=at)
@@ -92,12 +133,14 @@ class Database:
         async with self._write() as connection:
             await connection.execute(change)
 
+    @transaction
     async def checkpoint(self, name: str) -> float | None:
         """The time stored under `name`, in seconds since 1970, or None."""
         async with self._read() as connection:
             found = await connection.execute(select(CheckpointRow.at).where(CheckpointRow.name == name))
             return found.scalar_one_or_none()
 
+    @transaction
     async def checkpoints(self, prefix: str) -> dict[str, float]:
         """All times stored under names that begin with `prefix`, by the rest of the name, newest first."""
         rows = select(CheckpointRow).where(CheckpointRow.name.startswith(prefix, autoescape=True))
@@ -111,9 +154,9 @@ class Database:
         try:
             async with self._turn, self._engine.begin() as connection:
                 yield connection
-        except (SQLAlchemyError, OSError) as problem:
+        except (SQLAlchemyError, *_FAILURES) as problem:
             self.problem = _reason(problem)
-            raise StorageError(f"the database does not take writes: {self.problem}") from None
+            raise self._kind(problem)(f"the database does not take writes: {self.problem}") from None
         self.problem = None
 
     @contextlib.asynccontextmanager
@@ -122,9 +165,18 @@ class Database:
         try:
             async with self._engine.connect() as connection:
                 yield connection
-        except (SQLAlchemyError, OSError) as problem:
+        except (SQLAlchemyError, *_FAILURES) as problem:
             self.problem = _reason(problem)
-            raise StorageError(f"the database cannot be read: {self.problem}") from None
+            raise self._kind(problem)(f"the database cannot be read: {self.problem}") from None
+
+    def _kind(self, problem: Exception) -> type[StorageError]:
+        """Whether the server is away for now, or the database is out of order."""
+        if self._on_sqlite:
+            return StorageError
+        if isinstance(problem, DBAPIError):
+            code = str(getattr(problem.orig, "sqlstate", None))
+            return ServerAway if problem.connection_invalidated or code.startswith(_AWAY) else StorageError
+        return ServerAway if isinstance(problem, _FAILURES) else StorageError
 
     async def _scrub(self) -> None:
         """Leave no bytes of what was deleted: neither in SQLite's log nor as free pages of its file."""
@@ -219,6 +271,8 @@ async def _one_at_a_time() -> AsyncIterator[None]:
 
 
 def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":  # of several bots that start at once, one takes the steps
+        connection.execute(select(func.pg_advisory_xact_lock(_STEPS_LOCK)))
     if _is_newest(connection):
         return
     from alembic import command  # half of the time that a start needs for the database

@@ -5,13 +5,14 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from bot.schema import FeedbackRow, SettingsRow
-from bot.storage.database import Database
+from bot.storage.database import Database, transaction
 from bot.storage.records import Feedback, UserSettings
 
 
 class People(Database):
     """Queries on what belongs to a person."""
 
+    @transaction
     async def give_feedback(self, feedback: Feedback) -> None:
         """Store a thumb; a person's later one on the same answer replaces the earlier."""
         values = dict(vars(feedback))
@@ -23,18 +24,21 @@ class People(Database):
         async with self._write() as connection:
             await connection.execute(change)
 
+    @transaction
     async def feedback(self) -> list[Feedback]:
         """All feedback, oldest first."""
         async with self._read() as connection:
             rows = (await connection.execute(select(FeedbackRow).order_by(FeedbackRow.id))).all()
         return [Feedback(r.thread, r.answer_ts, r.user, r.verdict, r.question, r.answer, r.at) for r in rows]
 
+    @transaction
     async def settings(self, user: str) -> UserSettings:
         """A person's choices."""
         async with self._read() as connection:
             row = (await connection.execute(select(SettingsRow).where(SettingsRow.user == user))).first()
         return UserSettings() if row is None else UserSettings(row.language, row.neutral, row.follow)
 
+    @transaction
     async def save_settings(self, user: str, settings: UserSettings) -> None:
         """Store a person's choices."""
         values = dict(vars(settings))

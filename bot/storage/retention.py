@@ -8,12 +8,13 @@ from sqlalchemy import delete, select, update
 
 from bot.schema import CheckpointRow, FeedbackRow, RequestRow, SettingsRow, ThreadRow, TurnRow
 from bot.storage.accepted_requests import UNFINISHED
-from bot.storage.database import Database
+from bot.storage.database import Database, transaction
 
 
 class Retention(Database):
     """Deletes across tables, and leaves no bytes of it in an SQLite file."""
 
+    @transaction
     async def expire(self, days: int, now: float | None = None) -> int:
         """Delete what is older than `days`; 0 keeps everything. How many turns went."""
         if days == 0:
@@ -32,6 +33,7 @@ class Retention(Database):
         await self._scrub()
         return int(gone)
 
+    @transaction
     async def delete_user(self, user: str) -> list[str]:
         """Delete what a person said, was answered, asked, judged and chose. The threads they were in."""
         mine = select(TurnRow.thread, TurnRow.ts, TurnRow.text).where(TurnRow.author_id == user)

@@ -11,13 +11,14 @@ from sqlalchemy import and_, delete, select, update
 
 from bot.schema import FeedbackRow, RequestRow, ThreadRow, TurnRow
 from bot.storage.accepted_requests import UNFINISHED
-from bot.storage.database import Database
+from bot.storage.database import Database, transaction
 from bot.storage.records import Turn
 
 
 class Turns(Database):
     """Queries on turns."""
 
+    @transaction
     async def turns(self, thread: str, before: Turn | None = None, limit: int = 400) -> list[Turn]:
         """The newest `limit` turns of a thread, oldest first; with `before`, only those ahead of it."""
         rows = select(TurnRow).where(TurnRow.thread == thread)
@@ -28,27 +29,32 @@ class Turns(Database):
             found = (await connection.execute(rows)).all()
         return [_turn(row) for row in reversed(found)]
 
+    @transaction
     async def ask(self, thread: str, turn: Turn) -> Turn:
         """Store a question and return it as stored. One already stored under its `ts` keeps its place,
         takes the new text, and loses its answer."""
+        turn = replace(turn, at=turn.at or time.time())
+        same = TurnRow.at == turn.at if turn.ts is None else TurnRow.ts == turn.ts
+        mine = and_(TurnRow.thread == thread, same)
         async with self._write() as connection:
-            if turn.ts is not None:
-                mine = and_(TurnRow.thread == thread, TurnRow.ts == turn.ts)
-                await connection.execute(delete(TurnRow).where(mine, TurnRow.speaker == "assistant"))
-                found = (await connection.execute(select(TurnRow).where(mine))).first()
-                if found is not None:
-                    await connection.execute(update(TurnRow).where(mine).values(text=turn.text))
-                    return replace(_turn(found), text=turn.text)
-            turn = replace(turn, at=turn.at or time.time())
+            await connection.execute(delete(TurnRow).where(mine, TurnRow.speaker == "assistant"))
+            found = (await connection.execute(select(TurnRow).where(mine))).first()
+            if found is not None:
+                await connection.execute(update(TurnRow).where(mine).values(text=turn.text))
+                return replace(_turn(found), text=turn.text)
             await connection.execute(self._insert(TurnRow).values(_turn_values(thread, turn)))
             return turn
 
+    @transaction
     async def answer(self, thread: str, question: Turn, text: str) -> None:
-        """Store the answer to `question`, right behind it."""
+        """Store the answer to `question`, right behind it, in place of one that is there."""
         turn = replace(question, speaker="assistant", text=text, author=None, author_id=None)
+        mine = and_(TurnRow.thread == thread, TurnRow.at == turn.at, TurnRow.speaker == "assistant")
         async with self._write() as connection:
+            await connection.execute(delete(TurnRow).where(mine))
             await connection.execute(self._insert(TurnRow).values(_turn_values(thread, turn)))
 
+    @transaction
     async def absorb(self, thread: str, turns: Sequence[Turn]) -> None:
         """Store turns read from elsewhere, as far as they are not known and not forgotten."""
         if not turns:
@@ -67,6 +73,7 @@ class Turns(Database):
             if new:
                 await connection.execute(self._insert(TurnRow), new)
 
+    @transaction
     async def edit(self, thread: str, ts: str, text: str | None) -> None:
         """A person changed a message (None: deleted it)."""
         mine = and_(TurnRow.thread == thread, TurnRow.ts == ts, TurnRow.speaker == "user")
@@ -76,6 +83,7 @@ class Turns(Database):
         async with self._write() as connection:
             await connection.execute(change)
 
+    @transaction
     async def forget(self, thread: str, at: float | None = None) -> None:
         """Delete a thread's turns and answered requests, and never read older ones again.
 
