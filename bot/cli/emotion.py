@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from bot.cli.model import UsageError, opened_engine, role_named
 from bot.emotion import Emotion, EmotionClassifier, EmptyText, Explanation
-from bot.emotion.sentences import emotion_line, explanation_text
+from bot.emotion.sentences import emotion_line, explanation_text, label_word
 from bot.roles import Role, load_roles
 from config.settings import Settings
+from config.strings import language_of_terminal
 
 BATCH_SIZE = 32
 
@@ -71,7 +72,7 @@ async def classify_text(
     if as_json:
         print(json.dumps(_row(text, emotion, explanation), ensure_ascii=False))
         return
-    print(f"{emotion_line(emotion, role)}  {emotion.confidence:.0%}")
+    print(f"{emotion_line(emotion, role)}{_word(emotion)}  {emotion.confidence:.0%}")
     if explanation is not None:
         print(explanation_text(explanation))
 
@@ -94,7 +95,7 @@ async def classify_lines(
                 elif emotion is None:
                     print(flush=True)
                 else:
-                    cells = [f"{emotion.emoji} {emotion.label}", f"{emotion.confidence:.0%}", text]
+                    cells = [f"{emotion.emoji} {emotion.label}{_word(emotion)}", f"{emotion.confidence:.0%}", text]
                     if explanation is not None:
                         cells.append(explanation_text(explanation))
                     print("\t".join(cells), flush=True)
@@ -144,6 +145,12 @@ def _row(text: str, emotion: Emotion | None, explanation: Explanation | None) ->
     if explanation is not None:
         row |= {"evidence": explanation.data(), "explanation": explanation_text(explanation)}
     return row
+
+
+def _word(emotion: Emotion) -> str:
+    """The label in the language of the terminal, to stand behind it, where that is not Chinese."""
+    word = label_word(emotion, language_of_terminal())
+    return f" ({word})" if word else ""
 
 
 def _bar(shown: bool, total: int | None = None) -> Any:

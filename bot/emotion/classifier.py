@@ -114,7 +114,7 @@ class EmotionClassifier:
         best = max(range(len(shares)), key=shares.__getitem__)
         label = role.labels[best]
         by_name = {each.name: share for each, share in zip(role.labels, shares, strict=True)}
-        return Emotion(label.name, label.emoji, shares[best], by_name, label.sign)
+        return Emotion(label.name, label.emoji, shares[best], by_name, label.sign, label.english)
 
     def _role(self, name: str) -> Role:
         role = self._roles.get(name)

@@ -22,6 +22,7 @@ class Emotion:
     """One classified text. `scores` are the labels' probabilities and sum to 1.
 
     confidence: the probability of `label`. sign: that of the label, 1 for positive, -1 for negative, else 0.
+    english: the label in English, "" where its role names none.
     """
 
     label: str
@@ -29,6 +30,7 @@ class Emotion:
     confidence: float
     scores: dict[str, float]
     sign: int
+    english: str = ""
 
     def data(self) -> dict[str, Any]:
         """`label`, `confidence` and `scores`, rounded for JSON and CSV."""

@@ -19,6 +19,11 @@ def emotion_line(emotion: Emotion, role: Role) -> str:
     return line.strip()
 
 
+def label_word(emotion: Emotion, language: str) -> str:
+    """The label as a reader of `language` says it, to stand beside the line; "" for who reads it in the line."""
+    return "" if language == "zh" else emotion.english
+
+
 def explanation_text(explanation: Explanation) -> str:
     """The sentence that names label and spans, in Chinese for Chinese text, else in English."""
     strings = Strings("zh" if explanation.chinese else "en")

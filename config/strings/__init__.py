@@ -5,6 +5,8 @@ A new language is a new file, named by its code. What it does not translate is s
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -29,9 +31,15 @@ def catalogue(directory: Path = STRINGS_DIRECTORY) -> dict[str, dict[str, str]]:
 
 
 def language_of_locale(locale: str | None) -> str:
-    """The catalogue's language for a Slack locale such as `zh-CN`; English for one it has not."""
-    code = (locale or DEFAULT).split("-")[0].lower()
+    """The catalogue's language for a locale such as `zh-CN` or `zh_CN.UTF-8`; English for one it has not."""
+    code = re.split(r"[-_.@]", locale or DEFAULT)[0].lower()
     return code if code in catalogue() else DEFAULT
+
+
+def language_of_terminal() -> str:
+    """The catalogue's language for the locale that the environment names, as POSIX reads it."""
+    named = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return language_of_locale(next(filter(None, named), None))
 
 
 def language_of_header(accept_language: str, directory: Path = STRINGS_DIRECTORY) -> str:

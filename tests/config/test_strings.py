@@ -15,7 +15,14 @@ import pytest
 from bot.web.page import COMMON_STRINGS
 from bot.web.page import DIRECTORY as PAGE
 from config.settings import ROOT
-from config.strings import STRINGS_DIRECTORY, Strings, catalogue, language_of_header, language_of_locale
+from config.strings import (
+    STRINGS_DIRECTORY,
+    Strings,
+    catalogue,
+    language_of_header,
+    language_of_locale,
+    language_of_terminal,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -153,9 +160,30 @@ def test_nothing_is_said_on_the_page_outside_the_catalogue() -> None:
 
 def test_the_language_is_slacks_or_english() -> None:
     assert language_of_locale("zh-CN") == language_of_locale("zh-TW") == "zh"
+    assert language_of_locale("zh_CN.UTF-8") == language_of_locale("zh") == "zh"
     assert language_of_locale("fr-FR") == language_of_locale(None) == "en"
     assert Strings("zh")("queued", place=3) == "正忙，你排在第 3 位"
     assert Strings("fr")("stopped") == "Stopped."
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({"LANG": "zh_TW.UTF-8"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C.UTF-8"}, "en"),
+        ({"LANG": "en_GB.UTF-8", "LC_MESSAGES": "zh_CN"}, "zh"),
+        ({"LANG": "zh_CN@pinyin", "LC_ALL": ""}, "zh"),
+        ({}, "en"),
+    ],
+)
+def test_a_terminals_language_is_its_locales(
+    environment: dict[str, str], language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert language_of_terminal() == language
 
 
 @pytest.mark.parametrize(

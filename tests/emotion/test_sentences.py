@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.emotion import Emotion, Evidence, Explanation
-from bot.emotion.sentences import emotion_line, explanation_text
+from bot.emotion.sentences import emotion_line, explanation_text, label_word
 from bot.roles import Label, Role
 
 POSITIVE = Label("正面", "😄", ("好",), english="positive", sign=1)
@@ -16,7 +16,7 @@ URGENT = Label("紧急", "🔥", ("紧急",))
 
 def classified(label: Label) -> Emotion:
     """What a classification gives for `label`."""
-    return Emotion(label.name, label.emoji, 0.9, {label.name: 0.9}, label.sign)
+    return Emotion(label.name, label.emoji, 0.9, {label.name: 0.9}, label.sign, label.english)
 
 
 def explained(label: Label, *spans: str, chinese: bool) -> Explanation:
@@ -35,6 +35,13 @@ def test_the_line_of_another_role_begins_with_its_title() -> None:
     role = Role("urgency", "Urgency", "Is it urgent?", labels=(URGENT,))
     assert emotion_line(classified(URGENT), role) == "🔥 Urgency: 紧急"
     assert emotion_line(classified(replace(URGENT, emoji="")), role) == "Urgency: 紧急"
+
+
+def test_the_label_is_said_in_english_to_who_reads_no_chinese() -> None:
+    assert [label_word(classified(POSITIVE), language) for language in ("en", "fr", "zh")] == [
+        "positive", "positive", ""
+    ]  # fmt: skip
+    assert label_word(classified(URGENT), "en") == ""
 
 
 @pytest.mark.parametrize(
