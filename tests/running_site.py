@@ -18,7 +18,7 @@ from bot.engine import Engine, EngineError, Prompt, Sampling
 from bot.roles import Role
 from bot.storage import Storage
 from bot.web.app import build_web, serve
-from bot.web.context import Opening
+from bot.web.context import CONTEXT, Context, Opening
 from config.settings import Settings
 from config.strings import STRINGS_DIRECTORY
 
@@ -85,6 +85,7 @@ class Site:
     opening: Opening
     parts: dict[str, bool]
     http: aiohttp.ClientSession
+    context: Context
 
     async def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any, aiohttp.ClientResponse]:
         """Status, JSON and answer of a JSON request."""
@@ -123,10 +124,11 @@ async def open_site(
             conversations=Conversations(engine, roles, storage, chosen),
             storage=storage,
         )
-    runner, port = await serve(build_web(opening, lambda: parts, strings=strings), chosen)
+    app = build_web(opening, lambda: parts, strings=strings)
+    runner, port = await serve(app, chosen)
     try:
         async with aiohttp.ClientSession() as http:
-            yield Site(f"http://127.0.0.1:{port}", engine, opening, parts, http)
+            yield Site(f"http://127.0.0.1:{port}", engine, opening, parts, http, app[CONTEXT])
     finally:
         await runner.cleanup()
         await storage.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -91,24 +91,11 @@ async def run(settings: Settings, connect: Connect) -> None:
     supervision.on_stop(stop.set)
     bot = Bot(Opening(settings))
     try:
-        if await _unless(stop, _start(bot, connect)):
+        if await supervision.unless(stop, _start(bot, connect)):
             await stop.wait()
     finally:
         await _close(bot)
     supervision.leave(0)
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
-    """Do `work`, given up when `stop` is set; whether it was done."""
-    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if working.done():
-        working.result()
-        return True
-    working.cancel()
-    await asyncio.wait((working,))
-    return False
 
 
 async def _start(bot: Bot, connect: Connect) -> None:

@@ -11,7 +11,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import psutil
 
@@ -42,6 +43,21 @@ def on_stop(stop: Callable[[], None]) -> None:
             loop.add_signal_handler(number, stopping)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping))
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work`, given up when `stop` is set; whether it was done. Raises what `work` raises."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return True
+        return False
+    finally:  # also where whoever waits is cancelled
+        stopping.cancel()
+        working.cancel()
+        await asyncio.wait((working,))
 
 
 def leave(code: int) -> None:

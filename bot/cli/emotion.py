@@ -95,7 +95,11 @@ async def classify_lines(
                 elif emotion is None:
                     print(flush=True)
                 else:
-                    cells = [f"{emotion.emoji} {emotion.label}{_word(emotion)}", f"{emotion.confidence:.0%}", text]
+                    cells = [
+                        f"{emotion.emoji} {emotion.label}{_word(emotion)}",
+                        f"{emotion.confidence:.0%}",
+                        text,
+                    ]
                     if explanation is not None:
                         cells.append(explanation_text(explanation))
                     print("\t".join(cells), flush=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
 
-from bot.web import chat_completions, guard, health, infer, page
+from bot.web import chat_completions, guard, health, infer, lines, page
 from bot.web.context import CONTEXT, Context, Opening
 from bot.web.errors import answer_errors
 from bot.web.json_body import MAX_BODY
 from config.settings import Settings, check_exposure
 from config.strings import STRINGS_DIRECTORY
+
+STREAM_SECONDS = 8.0  # that a stream goes on for when the bot stops
 
 
 def build_web(
@@ -37,11 +40,13 @@ def build_web(
         ],
     )
     app[CONTEXT] = Context(opening, ready, strings)
+    app.on_shutdown.append(_tell_streams)
     app.on_response_prepare.append(guard.add_headers)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
     app.router.add_get("/metrics", health.show_metrics)
     app.router.add_post("/api/infer", infer.infer)
+    app.router.add_post("/api/lines", lines.lines)
     app.router.add_post("/v1/chat/completions", chat_completions.complete)
     app.router.add_get("/v1/models", chat_completions.models)
     app.router.add_get("/v1/models/{name:.+}", chat_completions.model)
@@ -49,12 +54,19 @@ def build_web(
     return app
 
 
+async def _tell_streams(app: web.Application) -> None:
+    """Give what streams to a page a while to finish; what has not is told that the bot stops."""
+    asyncio.get_running_loop().call_later(STREAM_SECONDS, app[CONTEXT].stopping.set)
+
+
 async def serve(app: web.Application, settings: Settings) -> tuple[web.AppRunner, int]:
     """Listen on HOST and PORT; what stops it (`cleanup`) and the port. Raises OSError when it is taken.
 
     A request whose client goes away is cancelled, which frees the engine.
     """
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=10.0)
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=STREAM_SECONDS + 2.0
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from bot.app.services import Services
 from bot.roles import Role
 from bot.web.errors import Refused
 from config.settings import Settings
+from config.strings import language_of_header
 
 
 @dataclass
@@ -31,11 +33,13 @@ class Context:
     """One web application's shared parts.
 
     ready: which parts are ready, by name. strings: the directory of the page's strings.
+    stopping: set when the bot is about to end and what still streams has to be told so.
     """
 
     opening: Opening
     ready: Callable[[], dict[str, bool]]
     strings: Path
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def services(self) -> Services:
@@ -43,6 +47,11 @@ class Context:
         if self.opening.services is None:
             raise Refused(503, "loading", "the model is still loading", retry_after=3)
         return self.opening.services
+
+
+def reader_language(request: web.Request) -> str:
+    """The catalogue's language that the browser prefers."""
+    return language_of_header(request.headers.get("Accept-Language", ""), request.app[CONTEXT].strings)
 
 
 CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)

@@ -73,6 +73,11 @@ def bad_request(message: str, param: str | None = None) -> Refused:
     return Refused(400, "bad_request", message, param=param)
 
 
+def stopping() -> Refused:
+    """What still streams is told when the bot is about to end."""
+    return Refused(503, "stopping", "the bot is stopping; try again when it is back", retry_after=10)
+
+
 @contextmanager
 def watch_request(surface: str) -> Iterator[RequestTimer]:
     """Count and time one request; the client's own mistakes and a full queue do not count as failures."""

@@ -14,13 +14,14 @@ from aiohttp import web
 
 from bot.app.metrics import RequestTimer
 from bot.app.services import Services
+from bot.app.supervision import unless
 from bot.emotion import Emotion, Explanation
-from bot.emotion.sentences import emotion_line, explanation_text
+from bot.emotion.sentences import emotion_line, explanation_text, label_word
 from bot.engine import count_text
 from bot.markdown_html import render
 from bot.roles import Role, split_tag
-from bot.web.context import CONTEXT
-from bot.web.errors import bad_request, refusal, watch_request
+from bot.web.context import CONTEXT, reader_language
+from bot.web.errors import bad_request, refusal, stopping, watch_request
 from bot.web.json_body import check_text, json_type, read_flag, read_object
 from bot.web.responses import EventStream, json_response
 
@@ -50,6 +51,11 @@ class InferResult:
     reply: str | None = None
     thread: str | None = None
 
+    @property
+    def html(self) -> str | None:
+        """The reply as safe HTML, None without one."""
+        return render(self.reply) if self.reply is not None else None
+
     def body(self, seconds: float) -> dict[str, Any]:
         """The JSON object of the response."""
         return {
@@ -64,9 +70,9 @@ class InferResult:
 async def infer(request: web.Request) -> web.StreamResponse:
     """Answer with one JSON object, or with `Accept: text/event-stream` piece by piece.
 
-    The events are `emotion` (the object's emotion part and the line to show), `piece` (more of the
-    reply, now and then with all of it so far as safe HTML), `done` (the whole object, and the reply
-    as safe HTML) and `error`.
+    The events are `emotion` (the object's emotion part, the line to show, and the label's word for who
+    reads no Chinese), `piece` (more of the reply, now and then with all of it so far as safe HTML),
+    `done` (the whole object, and the reply as safe HTML) and `error` (and the reply so far).
     """
     services = request.app[CONTEXT].services
     asked = read_request(await read_object(request), services.roles)
@@ -109,18 +115,18 @@ def read_request(body: Mapping[str, Any], roles: Mapping[str, Role]) -> InferReq
 
 
 async def _stream(request: web.Request, services: Services, asked: InferRequest) -> web.StreamResponse:
-    events, start = EventStream(request), time.perf_counter()
+    events, start, result = EventStream(request, reader_language(request)), time.perf_counter(), InferResult()
     try:
         with watch_request("page") as timer:
-            result = InferResult()
-            await _answer(services, asked, result, timer, events)
+            work = _answer(services, asked, result, timer, events)
+            if not await unless(request.app[CONTEXT].stopping, work):
+                raise stopping()
     except Exception as problem:
         if not events.started:
             raise
-        await events.send(refusal(problem).body(), "error")
+        await events.send({**refusal(problem).body(), "html": result.html}, "error")
         return await events.end()
-    html = render(result.reply) if result.reply is not None else None
-    await events.send({**result.body(time.perf_counter() - start), "html": html}, "done")
+    await events.send({**result.body(time.perf_counter() - start), "html": result.html}, "done")
     return await events.end()
 
 
@@ -139,7 +145,8 @@ async def _answer(
             timer.note_text()
             if events is not None:
                 body = _emotion_body(emotion, result.explanation)
-                await events.send({"line": emotion_line(emotion, role), "emotion": body}, "emotion")
+                line, word = emotion_line(emotion, role), label_word(emotion, events.language)
+                await events.send({"line": line, "word": word, "emotion": body}, "emotion")
         else:
             await _reply(services, asked, mode, result, timer, events)
 
@@ -164,16 +171,18 @@ async def _reply(
     rendered = 0.0
     # The prefix keeps threads of the API apart from Slack's.
     stream = services.conversations.reply(f"web:{result.thread}", asked.text, role=role)
-    async with aclosing(stream) as reply:
-        async for piece in reply:
-            timer.note_text()
-            pieces.append(piece)
-            if events is not None:
-                event: dict[str, str] = {"text": piece}
-                if time.perf_counter() - rendered > RENDER_SECONDS:
-                    rendered, event["html"] = time.perf_counter(), render("".join(pieces))
-                await events.send(event, "piece")
-    result.reply = "".join(pieces).strip()
+    try:
+        async with aclosing(stream) as reply:
+            async for piece in reply:
+                timer.note_text()
+                pieces.append(piece)
+                if events is not None:
+                    event: dict[str, str] = {"text": piece}
+                    if time.perf_counter() - rendered > RENDER_SECONDS:
+                        rendered, event["html"] = time.perf_counter(), render("".join(pieces))
+                    await events.send(event, "piece")
+    finally:  # of a reply that breaks off, what there is
+        result.reply = "".join(pieces).strip()
     timer.count_tokens(completion=count_text(services.engine, result.reply))
 
 

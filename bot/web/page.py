@@ -8,8 +8,8 @@ from pathlib import Path
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bot.web.context import CONTEXT
-from config.strings import Strings, language_of_header
+from bot.web.context import CONTEXT, reader_language
+from config.strings import Strings
 
 FEELINGS = "feelings"  # the role behind the button for finer feelings, where there is such a role
 COMMON_STRINGS = ("language_tag", "confidence", "stopped")  # beside those that begin with `page_`
@@ -23,8 +23,7 @@ _PAGE = Environment(
 async def show(request: web.Request) -> web.Response:
     """The page."""
     context = request.app[CONTEXT]
-    language = language_of_header(request.headers.get("Accept-Language", ""), context.strings)
-    found = page_strings(Strings(language, context.strings))
+    found = page_strings(Strings(reader_language(request), context.strings))
     text = _PAGE.render(
         strings=found,
         strings_json=json.dumps(found, ensure_ascii=False),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from config.strings import DEFAULT
+
 
 def json_bytes(value: object) -> bytes:
     """`value` as UTF-8 JSON; half a surrogate pair, which UTF-8 has no bytes for, becomes a question mark."""
@@ -27,11 +29,12 @@ def json_response(value: object, status: int = 200, headers: Mapping[str, str] |
 class EventStream:
     """Server-sent events over one response.
 
-    Nothing is sent before the first one, so that an early failure has a status.
+    Nothing is sent before the first one, so that an early failure has a status. language: the reader's.
     """
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, language: str = DEFAULT) -> None:
         self._request = request
+        self.language = language
         self._response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         )

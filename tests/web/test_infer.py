@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bot.emotion import EmotionClassifier
 from bot.engine import Engine, EngineBusy, EngineError, PromptTooLong
 from bot.roles import Role, load_role
 
+STREAMED = {"Accept": "text/event-stream"}
 WHOLE = {"emotion_label", "chat_response", "inference_time_ms", "emotion", "thread"}
 
 
@@ -197,6 +199,33 @@ async def test_a_failure_in_the_middle_of_a_stream_is_its_last_event(site: Site)
     assert events[-1][1]["error"]["code"] == "engine_failed"
 
 
+@pytest.mark.parametrize(
+    ("accepts", "word"), [("en-GB", "negative"), ("zh-CN,en;q=0.5", ""), ("fr", "negative")]
+)
+async def test_a_stream_says_the_label_in_the_readers_language(site: Site, accepts: str, word: str) -> None:
+    headers = {"Accept": "text/event-stream", "Accept-Language": accepts}
+    found = [data async for _, data in _events(site, {"text": "- awful", "mode": "emotion"}, headers)]
+    assert (found[0]["line"], found[0]["word"]) == ("😞 LLM 情感判断：负面", word)
+
+
+async def test_a_reply_that_breaks_off_keeps_its_text(site: Site) -> None:
+    site.engine.answers, site.engine.broken_after = ["one **two** three four"], 3
+    events = [event async for event in _events(site, {"text": "count", "mode": "chat"})]
+    assert events[-1][1]["html"] == "<p>one <strong>two</strong> three</p>\n"
+
+
+async def test_a_bot_that_stops_says_so_in_its_streams(tmp_path: Path, roles: dict[str, Role]) -> None:
+    async with open_site(tmp_path, ScriptedEngine(gate=asyncio.Event()), roles) as site:
+        events = []
+        async for name, data in _events(site, {"text": "a long answer", "mode": "chat"}):
+            events.append((name, data))
+            site.context.stopping.set()
+        assert events[-1][0] == "error"
+        assert events[-1][1]["error"]["code"] == "stopping"
+        assert events[-1][1]["html"] == "<p>You</p>\n"
+        assert site.engine.closed == 1
+
+
 async def test_a_client_that_goes_away_frees_the_engine(site: Site) -> None:
     site.engine.gate = asyncio.Event()
     async for name, _ in _events(site, {"text": "one two three", "mode": "chat"}):
@@ -225,9 +254,8 @@ async def test_the_real_model_tells_good_from_bad(
         assert found["emotion_label"] == "负面"
 
 
-async def _events(site: Site, body: dict[str, Any]) -> Any:
+async def _events(site: Site, body: dict[str, Any], headers: Mapping[str, str] = STREAMED) -> Any:
     """The events of a streamed answer as (name, data)."""
-    headers = {"Accept": "text/event-stream"}
     async with site.http.post(f"{site.url}/api/infer", json=body, headers=headers) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         name = ""
