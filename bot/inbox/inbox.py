@@ -55,14 +55,16 @@ class Inbox:
     """Accepts, orders and answers requests. `register` every kind before `start`.
 
     most: how many may be unfinished; one person may have a quarter of that and one channel half.
-    apology: says to the person that the request of a job failed; one that raises is tried again.
-    is_transient: whether a problem goes away by itself, so that the request is tried again.
+    apology: says to the person that the request of a job failed.
+    is_transient: whether a problem goes away by itself, so that the request, or the apology, is tried again.
+    is_hopeless: whether nobody can be told of a problem: the request ends without an apology.
     """
 
     def __init__(self, storage: Storage, most: int = 64) -> None:
         self._storage, self._most = storage, most
         self.apology: Answer | None = None
         self.is_transient: Callable[[Exception], bool] = lambda problem: False
+        self.is_hopeless: Callable[[Exception], bool] = lambda problem: False
         self.outcomes: Counter[str] = Counter()  # answered, failed, dropped, refused
         self._kinds: dict[str, _Kind] = {}
         self._threads: dict[str, deque[Job[Any]]] = {}
@@ -250,10 +252,13 @@ class Inbox:
                 if self.is_transient(failure):
                     log.warning("request %s is tried again: %s", job.key, type(failure).__name__)
                     return False
-                log.exception("request %s failed", job.key)
-                job.resumed = True
-                if not await self._apologised(job):
-                    return False
+                if self.is_hopeless(failure):
+                    log.warning("request %s cannot be answered any more: %s", job.key, failure)
+                else:
+                    log.exception("request %s failed", job.key)
+                    job.resumed = True
+                    if not await self._apologised(job):
+                        return False
                 outcome, problem = "failed", f"{type(failure).__name__}: {failure}"
             if job.dropped:
                 outcome = "dropped"
@@ -272,8 +277,7 @@ class Inbox:
                 await self.apology(job)
         except Exception as failure:
             log.exception("request %s: the apology could not be delivered", job.key)
-            # Whom an undecodable payload names may not exist: its thread does not wait for that.
-            return isinstance(job.payload, Undecodable) and not self.is_transient(failure)
+            return not self.is_transient(failure)
         return True
 
     async def _tell_place(self, waiting: Answer, job: Job[Any]) -> None:

@@ -112,6 +112,21 @@ class Driver:
         self.workspace.changed("channels")
         return made.id
 
+    def archive(self, channel: str) -> None:
+        """Close a channel for good: nobody writes there any more."""
+        self.workspace.channel(channel).archived = True
+        self.workspace.changed("channels")
+
+    def remove(self, user: str, channel: str) -> None:
+        """Take a person, or the bot by its id, out of a channel."""
+        self.workspace.channel(channel).members.discard(self.workspace.user(user).id)
+        self.workspace.changed("channels")
+
+    def delete_channel(self, channel: str) -> None:
+        """Delete a channel with all that was said there."""
+        del self.workspace.channels[self.workspace.channel(channel).id]
+        self.workspace.changed("channels")
+
     # --- commands, shortcuts, buttons ---
 
     async def command(self, user: str, channel: str, command: str, text: str = "") -> str:

@@ -14,7 +14,7 @@ from bot.storage import StorageError
 from handlers.listeners.permissions import Interaction
 from handlers.replies.chat_reply import ChatReplies
 from handlers.transport.context import SlackContext, message_key
-from handlers.transport.slack_errors import is_transient
+from handlers.transport.slack_errors import is_gone, is_transient
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def register(app: AsyncApp, slack: SlackContext, chat_replies: ChatReplies) -> N
             await slack.post_ephemeral(channel, payload.user, strings("failed"), payload.thread_ts or None)
 
     slack.inbox.apology = apologise
-    slack.inbox.is_transient = is_transient
+    slack.inbox.is_transient, slack.inbox.is_hopeless = is_transient, is_gone
 
     @app.error
     async def failed(error: Exception, body: dict[str, Any]) -> BoltResponse | None:

@@ -19,7 +19,7 @@ from handlers.formatting.message_splitter import MessageSplitter
 from handlers.formatting.sanitize import mrkdwn
 from handlers.replies import blocks
 from handlers.transport.context import SlackContext
-from handlers.transport.slack_errors import error_code, is_transient
+from handlers.transport.slack_errors import error_code, is_gone, is_transient
 from handlers.transport.thread_history import answer_metadata
 
 log = logging.getLogger(__name__)
@@ -134,8 +134,8 @@ class StreamWriter:
         try:
             await stream.append(chunks=[row, MarkdownTextChunk(text=text)])
         except SlackApiError as problem:
-            if is_transient(problem):
-                raise  # it may stand in Slack all the same: the inbox looks before it tries again
+            if is_transient(problem) or is_gone(problem):
+                raise  # a passing one may stand in Slack all the same: the inbox looks before it tries again
             log.info("this workspace streams nothing (%s): the message is updated", error_code(problem))
             self._slack.refuses_streams_until = time.monotonic() + REFUSED
             self._called = -PERIOD
@@ -153,6 +153,8 @@ class StreamWriter:
                 await self._stream.append(markdown_text=text[self._shown :])
                 return
             except (SlackApiError, ClientError, asyncio.TimeoutError) as problem:
+                if is_gone(problem):
+                    raise
                 log.info("the stream ended (%s): the message is updated", error_code(problem))
                 self._stream = None
                 # Slack updates no message that it still takes for a stream.

@@ -1,4 +1,4 @@
-"""What Slack's refusals mean: which go away by themselves, and which are about the tokens or the app."""
+"""What Slack's refusals mean: which go away by themselves, and after which nothing can be said any more."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ TRANSIENT = (
     "rate_limited",
     "request_timeout",
     "service_unavailable",
+)
+# Error codes with which no call for the same place, or none at all, will succeed.
+GONE = (
+    "account_inactive",
+    "channel_not_found",
+    "invalid_auth",
+    "is_archived",
+    "is_inactive",
+    "not_authed",
+    "not_in_channel",
+    "team_access_not_granted",
+    "thread_not_found",
+    "token_expired",
+    "token_revoked",
 )
 
 
@@ -41,6 +55,11 @@ def is_transient(problem: BaseException) -> bool:
     if isinstance(problem, InvalidURL):
         return False
     return isinstance(problem, (ClientError, asyncio.TimeoutError, OSError))
+
+
+def is_gone(problem: BaseException) -> bool:
+    """Whether the channel or thread is closed to the bot, or the bot is no longer let in at all."""
+    return error_code(problem) in GONE
 
 
 def error_code(problem: BaseException) -> str:

@@ -160,6 +160,7 @@ async def test_an_apology_that_cannot_be_delivered_is_tried_again(
     storage: Storage, short_pauses: None
 ) -> None:
     inbox, answers = await opened(storage)
+    inbox.is_transient = lambda problem: isinstance(problem, ConnectionError)
     tries: list[str] = []
 
     async def apologise(job: Job[Any]) -> None:
@@ -172,6 +173,40 @@ async def test_an_apology_that_cannot_be_delivered_is_tried_again(
     await inbox.accept(asked("one"))
     await settled(inbox)
     assert tries == ["one"] * 3
+
+
+async def test_an_apology_that_can_never_be_delivered_is_given_up(storage: Storage) -> None:
+    inbox, answers = await opened(storage)
+    inbox.is_transient = lambda problem: isinstance(problem, ConnectionError)
+    tries: list[str] = []
+
+    async def apologise(job: Job[Any]) -> None:
+        tries.append(job.key)
+        raise PermissionError
+
+    inbox.apology = apologise
+    answers.problems, _ = [ValueError("broken")], answers.gate.set()
+    await inbox.accept(asked("one", "thread"))
+    await inbox.accept(asked("two", "thread"))
+    await settled(inbox)
+    assert (tries, answers.done) == (["one"], ["two"])
+
+
+async def test_where_nobody_can_be_told_there_is_no_apology(storage: Storage) -> None:
+    inbox, answers = await opened(storage)
+    inbox.is_hopeless = lambda problem: isinstance(problem, PermissionError)
+    told: list[str] = []
+
+    async def apologise(job: Job[Any]) -> None:
+        told.append(job.key)
+
+    inbox.apology = apologise
+    answers.problems, _ = [PermissionError("archived")], answers.gate.set()
+    await inbox.accept(asked("one"))
+    await settled(inbox)
+    stored = await storage.request("one")
+    assert stored is not None
+    assert (told, stored.state, stored.problem) == ([], "failed", "PermissionError: archived")
 
 
 async def test_the_next_process_takes_up_what_was_open(storage: Storage) -> None:

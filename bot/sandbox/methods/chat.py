@@ -24,10 +24,10 @@ def writable(context: Context, arguments: Arguments) -> Channel:
     name = arguments.text("channel")
     workspace = context.workspace
     channel = workspace.open_im(name) if name in workspace.users else workspace.channel(name)
-    if channel.archived:
-        raise SlackError("is_archived")
     if channel.private and BOT_USER_ID not in channel.members:
         raise SlackError("channel_not_found")
+    if channel.archived:
+        raise SlackError("is_archived")
     if BOT_USER_ID not in channel.members and "chat:write.public" not in context.app.scopes:
         raise SlackError("not_in_channel")
     return channel
@@ -141,7 +141,7 @@ def post_ephemeral(context: Context, arguments: Arguments) -> Json:
 )
 def update(context: Context, arguments: Arguments) -> Json:
     """Change one of the app's own messages; blocks that are not given again stay."""
-    channel = context.workspace.channel(arguments.text("channel"))
+    channel = writable(context, arguments)
     ts = arguments.text("ts")
     message = own(context, channel, ts, "cant_update_message")
     if (channel.id, ts) in context.workspace.streams:

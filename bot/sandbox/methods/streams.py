@@ -82,7 +82,7 @@ def finish(
 
 
 def _streaming(context: Context, arguments: Arguments) -> tuple[Channel, Json]:
-    channel = context.workspace.channel(arguments.text("channel"))
+    channel = writable(context, arguments)
     message = own(context, channel, arguments.text("ts"), "message_not_owned_by_app")
     if (channel.id, message["ts"]) not in context.workspace.streams:
         raise SlackError("message_not_in_streaming_state")
