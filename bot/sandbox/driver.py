@@ -257,7 +257,13 @@ class Driver:
 
     def _message(self, who: User, typed: str) -> Json:
         stored = as_stored(self.workspace, typed)
+        shared: Json = {}
+        if who.team != TEAM_ID:  # as in channels shared over Slack Connect
+            profile = {"real_name": who.real_name, "display_name": who.real_name, "name": who.name}
+            guest = {"team": who.team, "is_restricted": who.is_guest, "is_ultra_restricted": False}
+            shared = {"user_team": who.team, "source_team": who.team, "user_profile": {**profile, **guest}}
         return {
+            **shared,
             "type": "message",
             "client_msg_id": str(uuid.uuid4()),
             "user": who.id,

@@ -18,7 +18,7 @@ from handlers.replies import blocks
 from handlers.replies.emotion_reply import classify
 from handlers.replies.thread_turns import answer_text
 from handlers.transport.context import SlackContext, user_key
-from handlers.transport.response_url import respond, respond_once
+from handlers.transport.response_url import respond_once
 
 P = TypeVar("P", bound=Payload)
 
@@ -165,7 +165,7 @@ async def _share(slack: SlackContext, job: Job[ShareEmotion]) -> None:
     about = decode_or_explain(request.kind, request.payload) if request else None
     strings: Strings = await slack.strings(payload.team, payload.user)
     if not isinstance(about, ClassifyText):
-        await respond(slack, payload.response_url, strings("gone"))
+        await respond_once(slack, job, strings("gone"))
         return
     user = user_key(payload.team, payload.user)
     result = await classify(slack, strings, about.text, user, about.role)

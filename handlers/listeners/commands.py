@@ -21,6 +21,7 @@ from handlers.replies.emotion_reply import FEELINGS, show_emotion
 from handlers.replies.message_text import plain_text
 from handlers.transport.context import SlackContext, thread_key, user_key
 from handlers.transport.response_url import respond_once
+from handlers.transport.slack_errors import is_transient
 from handlers.transport.thread_history import ANSWER, answer_payload
 
 _OPTIONS = {"/emotion": ("--feelings", "--help"), "/chat": ("--forget", "--help")}
@@ -175,9 +176,14 @@ async def _open_chat(slack: SlackContext, job: Job[OpenChat]) -> None:
 
 async def _opened(slack: SlackContext, job: Job[OpenChat]) -> str | None:
     """The thread that an earlier process had opened for this request."""
-    found = await slack.client.conversations_history(
-        channel=job.payload.channel, limit=100, include_all_metadata=True
-    )
+    try:
+        found = await slack.client.conversations_history(
+            channel=job.payload.channel, limit=100, include_all_metadata=True
+        )
+    except SlackApiError as problem:
+        if is_transient(problem):
+            raise
+        return None  # nothing can be read there, so nothing was posted
     for message in found["messages"]:
         if answer_payload(message).get("request") == job.key:
             return str(message["ts"])

@@ -12,7 +12,7 @@ from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncApp
 
 from handlers.formatting.readable import names_bot
-from handlers.transport.context import Identity, SlackContext
+from handlers.transport.context import Identity, Person, SlackContext, is_guest
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class Interaction:
     thread_ts: str | None
     text: str
     kind: str  # message, app_mention or another event's type; command, press, shortcut or view
+    said: Person  # who it comes from, as far as the envelope itself says
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> Interaction | None:
@@ -43,7 +44,8 @@ class Interaction:
             return cls._of_event(body, event)
         if body.get("command"):
             team, user = body["team_id"], body["user_id"]
-            return cls(team, "", user, body["channel_id"], None, body.get("text") or "", "command")
+            said = _said(user, body.get("user_name"), "")
+            return cls(team, "", user, body["channel_id"], None, body.get("text") or "", "command", said)
         person, team = body.get("user") or {}, body.get("team") or {}
         if not person.get("id") or not team.get("id"):
             return None
@@ -51,7 +53,9 @@ class Interaction:
         thread_ts = (body.get("message") or {}).get("thread_ts")
         kinds = {"block_actions": "press", "message_action": "shortcut"}
         kind = kinds.get(body.get("type", ""), "view")
-        return cls(team["id"], person.get("team_id") or "", person["id"], channel, thread_ts, "", kind)
+        home = person.get("team_id") or ""
+        said = _said(person["id"], person.get("name") or person.get("username"), home)
+        return cls(team["id"], home, person["id"], channel, thread_ts, "", kind, said)
 
     @classmethod
     def _of_event(cls, body: dict[str, Any], event: dict[str, Any]) -> Interaction | None:
@@ -63,13 +67,21 @@ class Interaction:
         channel = event.get("channel") or pane.get("channel_id") or user
         text = str(event.get("text") or "")
         thread_ts = event.get("thread_ts") or pane.get("thread_ts")
-        return cls(body["team_id"], home, user, channel, thread_ts, text, event["type"])
+        profile = event.get("user_profile") or {}  # in channels shared with another workspace
+        name = profile.get("display_name") or profile.get("real_name") or profile.get("name")
+        said = _said(user, name, home, is_guest(profile))
+        return cls(body["team_id"], home, user, channel, thread_ts, text, event["type"], said)
 
     def is_for_bot(self, me: Identity | None) -> bool:
         """Whether the person wants something of the bot, as far as this alone tells."""
         if self.kind == "message":
             return self.channel.startswith("D") or bool(me and names_bot(self.text, me.user))
         return self.kind in ("app_mention", "command", "press", "shortcut", "assistant_thread_started")
+
+
+def _said(user: str, name: object, team: str, guest: bool = False) -> Person:
+    """A person as an envelope names them."""
+    return Person(user, " ".join(str(name or user).split()), is_guest=guest, team=team, known=False)
 
 
 class Permissions:
@@ -92,7 +104,10 @@ class Permissions:
             return False
         person = await self._slack.person(user)
         if not person.known:
-            # Slack shows strangers to no app without the right scope: unknown people stay outside.
+            # Slack may show an app nothing of people who share a channel: then their team, which the
+            # event says, has to be one that was named. Whether somebody here is a guest is not known.
+            if home in settings.allowed_teams:
+                return settings.allow_guests or not person.is_guest
             log.warning("users.info says nothing of %s, so this person may not use the bot", user)
             return False
         if person.team and person.team not in teams:
@@ -119,6 +134,8 @@ def register(app: AsyncApp, slack: SlackContext) -> None:
         body: dict[str, Any], next: Callable[[], Awaitable[BoltResponse | None]]
     ) -> BoltResponse | None:
         interaction = Interaction.of(body)
+        if interaction is not None:
+            slack.hear(interaction.said)
         if interaction is None or await permissions.may(interaction.user, interaction.home):
             return await next()
         if interaction.is_for_bot(await slack.identity()):

@@ -12,7 +12,7 @@ from config.strings import Strings
 from handlers.formatting.sanitize import escape, quote
 from handlers.replies import blocks
 from handlers.transport.context import SlackContext, user_key
-from handlers.transport.response_url import LINK_SECONDS, respond_once
+from handlers.transport.response_url import respond_once
 
 FEELINGS = "feelings"
 MOST_SPANS = 3  # named as the reason
@@ -66,8 +66,8 @@ async def show_emotion(slack: SlackContext, job: Job[ClassifyText]) -> None:
     """Classify the request's text for its asker, with a button to share it; then say why."""
     payload = job.payload
     strings = await slack.strings(payload.team, payload.user)
-    if job.late(LINK_SECONDS):
-        await slack.post_ephemeral(payload.channel, payload.user, strings("too_late"))
+    if job.late(slack.services.settings.answer_within):
+        await respond_once(slack, job, strings("too_late"))
         return
     user = user_key(payload.team, payload.user)
     result = await classify(slack, strings, payload.text, user, payload.role)

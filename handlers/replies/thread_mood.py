@@ -31,6 +31,9 @@ async def show_mood(slack: SlackContext, job: Job[ThreadMood]) -> None:
     """Score each message of a thread in one batch and show the asker a timeline."""
     payload = job.payload
     strings = await slack.strings(payload.team, payload.user)
+    if job.late(slack.services.settings.answer_within):
+        await respond_once(slack, job, strings("too_late"))
+        return
     messages = await fetch_thread(slack, payload.channel, payload.thread_ts or payload.ts)
     if not messages:
         name = (await slack.identity()).name

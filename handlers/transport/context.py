@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,7 @@ class SlackContext:
     refuses_streams_until: float = 0.0  # monotonic time; the workspace lets nothing be streamed before
     known_identity: Identity | None = None
     _people: TTLCache[str, Person] = field(default_factory=lambda: TTLCache(MOST_PEOPLE, PERSON_SECONDS))
+    _heard: TTLCache[str, Person] = field(default_factory=lambda: TTLCache(MOST_PEOPLE, PERSON_SECONDS))
     _lookups: dict[str, asyncio.Task[Person]] = field(default_factory=dict)
 
     async def identity(self) -> Identity:
@@ -64,8 +66,15 @@ class SlackContext:
             self.known_identity = Identity(found["team_id"], found["user_id"], found["bot_id"], found["user"])
         return self.known_identity
 
+    def hear(self, person: Person) -> None:
+        """Note what an event says of somebody, in case Slack's lookup says nothing of them."""
+        self._heard[person.id] = person
+        known = self._people.get(person.id)
+        if known is not None and not known.known:
+            self._people[person.id] = person
+
     async def person(self, user: str) -> Person:
-        """Who `user` is; only the id is known of somebody whom Slack does not show."""
+        """Who `user` is; of somebody whom Slack does not show, only what events said is known."""
         known = self._people.get(user)
         if known is not None:
             return known
@@ -82,7 +91,7 @@ class SlackContext:
             if is_transient(problem):
                 raise
             log.warning("users.info: %s", error_code(problem))
-            person = Person(user, user, known=False)
+            person = self._heard.get(user) or Person(user, user, known=False)
         else:
             person = _person(user, found)
         self._people[user] = person
@@ -102,11 +111,41 @@ class SlackContext:
         return not allowed or channel.startswith("D") or channel in allowed
 
     async def post_ephemeral(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
-        """Show something to `user` alone; where the bot may not, it is only logged."""
+        """As `show`; where it cannot be shown, it is only logged."""
         try:
-            await self.client.chat_postEphemeral(channel=channel, user=user, text=text, thread_ts=thread_ts)
+            await self.show(channel, user, text, thread_ts=thread_ts)
         except SlackApiError as problem:
-            log.warning("chat.postEphemeral: %s", error_code(problem))
+            log.warning("a notice could not be shown: %s", error_code(problem))
+
+    async def show(
+        self,
+        channel: str,
+        user: str,
+        text: str,
+        content: Sequence[dict[str, Any]] | None = None,
+        thread_ts: str | None = None,
+    ) -> None:
+        """Show something to `user` alone: in the channel, or as a direct message where the bot is not in it.
+
+        Raises SlackApiError where neither can be done.
+        """
+        blocks = list(content) if content else None
+        try:
+            await self.client.chat_postEphemeral(
+                channel=channel, user=user, text=text, blocks=blocks, thread_ts=thread_ts
+            )
+        except SlackApiError as problem:
+            if is_transient(problem):
+                raise
+            log.info("chat.postEphemeral: %s; it becomes a direct message", error_code(problem))
+            opened = await self.client.conversations_open(users=user)
+            await self.client.chat_postMessage(
+                channel=opened["channel"]["id"],
+                text=text,
+                blocks=blocks,
+                unfurl_links=False,
+                unfurl_media=False,
+            )
 
 
 def _person(user: str, found: dict[str, Any]) -> Person:
@@ -117,9 +156,14 @@ def _person(user: str, found: dict[str, Any]) -> Person:
         user,
         " ".join(str(name).split()),
         found.get("locale"),
-        bool(found.get("is_restricted") or found.get("is_ultra_restricted") or found.get("is_stranger")),
+        is_guest(found),
         str(found.get("team_id") or ""),
     )
+
+
+def is_guest(found: Mapping[str, Any]) -> bool:
+    """Whether what Slack says of a person makes them a guest of their workspace."""
+    return bool(found.get("is_restricted") or found.get("is_ultra_restricted"))
 
 
 def user_key(team: str, user: str) -> str:

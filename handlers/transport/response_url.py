@@ -1,4 +1,4 @@
-"""Answers to commands, shortcuts and buttons at the response_url that came with them, mostly ephemeral."""
+"""Answers to commands, shortcuts and buttons: at their response_url, and without it once it has run out."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from aiohttp import ClientConnectorError, ClientError
-from slack_sdk.errors import SlackRequestError
+from slack_sdk.errors import SlackApiError, SlackRequestError
 
 from bot.inbox import Job
 from bot.inbox.payloads import ClassifyText, ForgetChannel, OpenChat, ShareEmotion, ThreadMood
 from handlers.transport.context import SlackContext
+from handlers.transport.slack_errors import is_transient
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +63,45 @@ async def respond_once(
     await slack.inbox.note_posted(job, SENT)
     payload = job.payload
     try:
-        await respond(
-            slack, payload.response_url, text, content, in_channel=in_channel, thread_ts=payload.thread_ts
-        )
-    except (ClientConnectorError, SlackRequestError):  # it was not shown
+        if job.late(LINK_SECONDS):
+            await _post(slack, payload, text, content, in_channel)
+            return
+        try:
+            await respond(
+                slack, payload.response_url, text, content, in_channel=in_channel, thread_ts=payload.thread_ts
+            )
+        except SlackRequestError as problem:  # the link is used up or was never good
+            log.info("request %s: %s; the answer is posted", job.key, problem)
+            await _post(slack, payload, text, content, in_channel)
+    except (ClientConnectorError, SlackApiError):  # it was not shown
         await slack.inbox.note_posted(job, "")
         raise
     except (ClientError, asyncio.TimeoutError) as problem:
         log.warning("request %s: Slack did not say whether it showed the answer: %s", job.key, problem)
+
+
+async def _post(
+    slack: SlackContext,
+    payload: WithResponseUrl,
+    text: str,
+    content: Sequence[dict[str, Any]] | None,
+    in_channel: bool,
+) -> None:
+    """Answer without the response_url, which lasts half an hour. Raises SlackApiError."""
+    if in_channel:
+        try:
+            await slack.client.chat_postMessage(
+                channel=payload.channel,
+                thread_ts=payload.thread_ts,
+                text=text,
+                blocks=list(content) if content else None,
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+            return
+        except SlackApiError as problem:
+            if is_transient(problem):
+                raise
+            strings = await slack.strings(payload.team, payload.user)
+            text, content = strings("not_member", bot=(await slack.identity()).name), None
+    await slack.show(payload.channel, payload.user, text, content, payload.thread_ts)

@@ -100,7 +100,8 @@ async def test_what_a_guest_said_in_a_gap_is_not_answered_either(bot: RunningBot
     [
         ({"allowed_users": ("UADA000001",)}, "Ada", "Bo"),
         ({"allow_guests": True}, "Gus", "Stan"),
-        ({"allowed_teams": ("T0ELSEWHERE",), "allow_guests": True}, "Stan", "Far"),
+        ({"allowed_teams": ("T0ELSEWHERE",)}, "Stan", "Far"),
+        ({"allowed_teams": ("T0ELSEWHERE",)}, "Stan", "Gus"),
     ],
 )
 async def test_settings_open_and_close_the_door(
@@ -121,6 +122,30 @@ async def test_settings_open_and_close_the_door(
         await sandbox.wait_for(lambda: sandbox.ephemerals(keeps_out, "general"))
         await bot.idle()
         assert answers(sandbox, "general", ts) == []
+
+
+@pytest.mark.parametrize("error", ["user_not_found", "user_not_visible", "missing_scope"])
+async def test_an_allowed_team_is_let_in_by_what_the_event_says_and_named_by_it(
+    sandbox: Sandbox, database: str, roles: dict[str, Role], hurried: None, error: str
+) -> None:
+    sandbox.add_user("Stan", team="T0ELSEWHERE")
+    sandbox.add_user("Guest of theirs", team="T0ELSEWHERE", guest=True)
+    sandbox.add_user("Far", team="T0FARAWAY01")
+    sandbox.faults.answer("users.info", Fault(times=10_000, error=error))
+    async with run_bot(sandbox, database, Scripted(), roles, allowed_teams=("T0ELSEWHERE",)) as bot:
+        ts = await sandbox.post("Stan", "general", f"{BOT} hello")
+        await bot.replies("general", ts)
+        await sandbox.post("Stan", "general", "and again", ts)
+        await bot.replies("general", ts, 2)
+        turns = await bot.services.storage.turns(
+            f"slack:{sandbox.team_id}:{sandbox.channels['general']}:{ts}"
+        )
+        assert {turn.author for turn in turns if turn.speaker == "user"} == {"Stan"}
+        for outsider in ("Far", "Guest of theirs", "Bo"):  # whether Bo is a guest here, nobody says
+            ts = await sandbox.post(outsider, "general", f"{BOT} hello")
+            await sandbox.wait_for(lambda: sandbox.ephemerals(outsider, "general"))  # noqa: B023  awaited here
+            await bot.idle()
+            assert answers(sandbox, "general", ts) == []
 
 
 async def test_a_closed_channel_gets_a_private_line(
