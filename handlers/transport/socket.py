@@ -42,6 +42,7 @@ class Socket(SocketModeClient):
         )
         self._app, self._on_leaving = app, on_leaving
         self.leaving = False  # Slack asked to connect anew
+        self.counted = 0  # connections of the app, this one included, when Slack said hello
         self.last_message = time.monotonic()  # when Slack last sent an envelope or anything else with content
         self._last_sign = time.monotonic()  # when it last gave any sign of life
         self._pong: float | None = None
@@ -106,6 +107,7 @@ class Socket(SocketModeClient):
     async def _received(self, _: Any, message: dict[str, Any], __: str | None) -> None:
         self.last_message = self._last_sign = time.monotonic()
         if message.get("type") == "hello":
+            self.counted = int(message.get("num_connections") or 0)
             self._greeted.set()
 
     async def _lost(self, _: WSMessage) -> None:
@@ -138,5 +140,7 @@ def _thread(request: SocketModeRequest) -> str:
     """The thread in which an event happened; "" for anything else."""
     payload: dict[str, Any] = request.payload if isinstance(request.payload, dict) else {}
     event = payload.get("event") or {}
-    ts = event.get("thread_ts") or event.get("ts")
+    # Of an edit or a deletion, the message that it is about.
+    about = event.get("message") or event.get("previous_message") or event
+    ts = about.get("thread_ts") or about.get("ts")
     return f"{event.get('channel')}:{ts}" if ts else ""

@@ -26,6 +26,7 @@ QUIET = 30.0  # seconds without an event until it is looked up whether there was
 SWEEP = 300.0  # seconds between two full backfills, for what was missed without a sign
 OVERLAP = 10.0  # seconds for which a replaced socket still takes envelopes
 MARGIN = 15.0  # seconds before the last backfill that are read once more
+LINGERING = 60.0  # seconds for which Slack may still count a connection that has ended here
 
 _UNREACHABLE = (SlackApiError, ClientError, OSError, asyncio.TimeoutError)
 
@@ -37,6 +38,8 @@ class SlackConnection:
         self._app, self._slack, self._backfill, self._app_token = app, slack, backfill, app_token
         self._socket: Socket | None = None
         self._retired: set[asyncio.Task[None]] = set()
+        self._left: list[float] = []  # when this process left each of its earlier sockets, monotonic
+        self._shared = False  # another process has a connection with the same app token
         self._tasks: list[asyncio.Task[None]] = []
         self._nudged = asyncio.Event()
         self._checkpoint = ""  # the name under which the time of the last backfill is stored
@@ -95,7 +98,24 @@ class SlackConnection:
     async def _open(self) -> Socket:
         socket = Socket(self._app, self._app_token, self._nudged.set)
         await socket.open()
+        self._compare_connections(socket.counted)
         return socket
+
+    def _compare_connections(self, counted: int) -> None:
+        """Warn once where Slack counts connections that are not this process's."""
+        now = time.monotonic()
+        self._left = [at for at in self._left if now - at < OVERLAP + LINGERING]
+        mine = 1 + (self._socket is not None) + len(self._left)
+        shared = counted > mine
+        if shared and not self._shared:
+            log.warning(
+                "Slack counts %d connections with this SLACK_APP_TOKEN, and at most %d are this bot's: "
+                "another bot uses the token too, and each hears only a part of what is said. Stop the other "
+                "one, or make it an app of its own (python -m bot manifest)",
+                counted,
+                mine,
+            )
+        self._shared = shared
 
     async def _watch(self) -> None:
         """Replace the socket when it must be, and read what was missed meanwhile. Runs until cancelled."""
@@ -168,6 +188,7 @@ class SlackConnection:
         self._events_missing = False
         log.info("a new socket to Slack stands")
         if old is not None:
+            self._left.append(time.monotonic())
             alive = old.is_alive(PATIENCE)
             self._behind = self._behind or not alive
             retiring = asyncio.ensure_future(self._retire(old, OVERLAP if alive else 0.0))
