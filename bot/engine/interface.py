@@ -39,13 +39,20 @@ class Sampling:
 
     temperature 0 is greedy, any other draws. `stop` strings end the answer and are not part of it.
     A seed makes an answer repeatable.
+    min_p: tokens less likely than this share of the likeliest are not drawn.
+    presence_penalty, frequency_penalty: taken off the logit of a token that the answer has already, once
+        and for each time. logit_bias: pairs of a token's id and what is added to its logit.
     """
 
     max_tokens: int = 512
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    min_p: float = 0.0
     repetition_penalty: float | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
     seed: int | None = None
     stop: tuple[str, ...] = ()
 

@@ -33,7 +33,7 @@ TOP = 20  # alternatives a token: the most that OpenAI's shape allows
 DEPTH = 6  # tokens that labels may have in common at their beginning
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 120.0  # between two pieces of an answer
-_EXTRA = ("top_k", "repetition_penalty")  # known to most local servers, refused by some others
+_EXTRA = ("top_k", "min_p", "repetition_penalty")  # known to most local servers, refused by some others
 
 
 class RemoteEngine:
@@ -149,7 +149,11 @@ class RemoteEngine:
             "seed": sampling.seed,
             "stop": list(sampling.stop[:4]) or None,
             "top_k": sampling.top_k,
+            "min_p": sampling.min_p or None,
             "repetition_penalty": sampling.repetition_penalty,
+            "presence_penalty": sampling.presence_penalty or None,
+            "frequency_penalty": sampling.frequency_penalty or None,
+            "logit_bias": {str(token): bias for token, bias in sampling.logit_bias} or None,
         }
         return {key: value for key, value in body.items() if value is not None}
 

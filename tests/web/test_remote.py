@@ -63,7 +63,11 @@ async def test_sampling_is_passed_on_and_what_is_not_set_is_left_out(
     body = server.bodies[-1]
     assert (body["max_tokens"], body["temperature"], body["seed"], body["stop"]) == (9, 0.5, 3, ["\n"])
     assert body["top_k"] == 4
-    assert not {"top_p", "repetition_penalty"} & set(body)
+    assert not {"top_p", "repetition_penalty", "presence_penalty", "logit_bias", "min_p"} & set(body)
+    await said(remote, Sampling(presence_penalty=0.5, frequency_penalty=-1, logit_bias=((7, -100),)))
+    body = server.bodies[-1]
+    assert (body["presence_penalty"], body["frequency_penalty"]) == (0.5, -1)
+    assert body["logit_bias"] == {"7": -100}
 
 
 async def test_a_server_that_refuses_extra_fields_is_asked_without_them(

@@ -1,7 +1,8 @@
-"""Logits to the next token of each answer: penalty, temperature, top-k, top-p, a seeded draw.
+"""Logits to the next token of each answer: penalties, bias, temperature, top-k, top-p, min-p, a seeded draw.
 
 The order and the meaning are those of transformers' logits processors; defaults are what the model's
-`generation_config.json` says and, where it is silent, what transformers assumes.
+`generation_config.json` says and, where it is silent, what transformers assumes. Presence and frequency
+penalties and the bias, which transformers lacks, are OpenAI's, and come after the repetition penalty.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class Sampler:
         self.temperature = _given_or(given, defaults.temperature if defaults.sample else 0.0)
         self.top_k = int(_given_or(sampling.top_k, defaults.top_k))
         self.top_p = _given_or(sampling.top_p, defaults.top_p)
+        self.min_p = sampling.min_p
         self.penalty = _given_or(sampling.repetition_penalty, defaults.repetition_penalty)
+        self._presence, self._frequency = sampling.presence_penalty, sampling.frequency_penalty
         if self.temperature < 0 or self.top_k < 0 or not 0 <= self.top_p <= 1 or self.penalty <= 0:
             raise EngineError(
                 "sampling needs temperature >= 0, top_k >= 0, top_p from 0 to 1 and repetition_penalty > 0"
@@ -72,6 +75,8 @@ class Sampler:
         self._random = random.Random(sampling.seed)  # noqa: S311  draws words, guards nothing
         self._observed: set[int] = set(prompt) if self.penalty != 1.0 else set()
         self._penalized = np.array(sorted(self._observed), dtype=np.intp)
+        self._drawn: set[int] = set()  # tokens of the answer so far, where their presence counts
+        self._offsets = dict(sampling.logit_bias)  # what is added to a token's logit
 
     @property
     def greedy(self) -> bool:
@@ -79,17 +84,30 @@ class Sampler:
         return self.temperature == 0 or self.top_k == 1
 
     def observe(self, token: int) -> None:
-        """Count `token` for the repetition penalty from now on."""
+        """Count `token`, the answer's newest, for the penalties from now on."""
+        if self._presence or self._frequency:
+            penalty = self._frequency + (0.0 if token in self._drawn else self._presence)
+            self._offsets[token] = self._offsets.get(token, 0.0) - penalty
+            self._drawn.add(token)
         if self.penalty != 1.0 and token not in self._observed:
             self._observed.add(token)
             self._penalized = np.append(self._penalized, token)
 
     def penalize(self, row: Floats) -> None:
-        """The repetition penalty (Keskar et al., CTRL, 2019), in place. `row` is [vocab_size]."""
-        if self.penalty == 1.0 or not len(self._penalized):
-            return
-        logits, penalty = row[self._penalized], np.float32(self.penalty)
-        row[self._penalized] = np.where(logits < 0, logits * penalty, logits / penalty)
+        """All penalties and the bias, in place. `row` is [vocab_size].
+
+        Repetition: Keskar et al., CTRL, 2019. The others are OpenAI's ("Frequency and presence penalties"
+        in its guide to text generation): logit[j] -= count[j] * frequency + (count[j] > 0) * presence,
+        where count is of the answer's tokens alone; `logit_bias` is added to the logits before the draw.
+        """
+        if self.penalty != 1.0 and len(self._penalized):
+            logits, penalty = row[self._penalized], np.float32(self.penalty)
+            row[self._penalized] = np.where(logits < 0, logits * penalty, logits / penalty)
+        if self._offsets:
+            tokens = np.fromiter(self._offsets, np.intp, len(self._offsets))
+            offsets = np.fromiter(self._offsets.values(), np.float32, len(self._offsets))
+            known = tokens < len(row)  # a bias may name tokens that this vocabulary lacks
+            row[tokens[known]] += offsets[known]
 
     def draw(self) -> float:
         """The next random number, from 0 up to 1."""
@@ -113,19 +131,20 @@ def sample(logits: Floats, samplers: Sequence[Sampler]) -> list[int]:
 def _sample_top_k(row: Floats, sampler: Sampler) -> int:
     """With top-k: all further arithmetic is on the few best tokens, the best first."""
     tokens = _top_k(row, min(sampler.top_k, len(row)))
-    probabilities = _softmax(row[tokens], sampler.temperature)
-    return int(tokens[_index_of(_nucleus(probabilities, sampler.top_p), sampler.draw())])
+    probabilities = _nucleus(_softmax(row[tokens], sampler.temperature), sampler.top_p)
+    return int(tokens[_index_of(_likely(probabilities, sampler.min_p), sampler.draw())])
 
 
 def _sample_nucleus(row: Floats, sampler: Sampler) -> int:
     """Without top-k the whole vocabulary counts, though a nucleus seldom needs more than its best tokens."""
     probabilities, draw = _softmax(row, sampler.temperature), sampler.draw()
     if sampler.top_p >= 1:
-        return _index_of(probabilities, draw)
+        return _index_of(_likely(probabilities, sampler.min_p), draw)
     tokens = _top_k(probabilities, min(NUCLEUS, len(probabilities)))
     if float(probabilities[tokens].sum()) < sampler.top_p:
         tokens = np.argsort(-probabilities, kind="stable")
-    return int(tokens[_index_of(_nucleus(probabilities[tokens], sampler.top_p), draw)])
+    nucleus = _nucleus(probabilities[tokens], sampler.top_p)
+    return int(tokens[_index_of(_likely(nucleus, sampler.min_p), draw)])
 
 
 def _softmax(values: Floats, temperature: float) -> Floats:
@@ -159,6 +178,11 @@ def _nucleus(probabilities: Floats, top_p: float) -> Floats:
     keep = probabilities.cumsum() - probabilities < top_p
     keep[0] = True
     return probabilities * keep
+
+
+def _likely(probabilities: Floats, min_p: float) -> Floats:
+    """`probabilities`, 0 where they are below `min_p` of the largest (Nguyen et al., 2024)."""
+    return probabilities * (probabilities >= min_p * probabilities.max()) if min_p else probabilities
 
 
 def _index_of(weights: Floats, draw: float) -> int:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from transformers.generation.logits_process import (
+    MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
+    SequenceBiasLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -28,11 +30,16 @@ def stock_shares(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     ids, scores = torch.tensor([SEEN]), logits[None].clone()
     if sampling.repetition_penalty not in (None, 1.0):
         scores = RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty or 1))(ids, scores)
+    if sampling.logit_bias:
+        biases = {(token,): bias for token, bias in sampling.logit_bias}
+        scores = SequenceBiasLogitsProcessor(biases)(ids, scores)
     scores = TemperatureLogitsWarper(float(sampling.temperature or 1))(ids, scores)
     if sampling.top_k:
         scores = TopKLogitsWarper(sampling.top_k)(ids, scores)
     if sampling.top_p is not None and sampling.top_p < 1:
         scores = TopPLogitsWarper(sampling.top_p)(ids, scores)
+    if sampling.min_p:
+        scores = MinPLogitsWarper(sampling.min_p)(ids, scores)
     return torch.as_tensor(scores[0].softmax(0))
 
 
@@ -45,6 +52,10 @@ def stock_shares(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         Sampling(temperature=2.5, top_k=0, top_p=0.98, repetition_penalty=1.0),
         Sampling(temperature=0.3, top_k=0, top_p=1.0, repetition_penalty=1.0),
         Sampling(temperature=1.0, top_k=40, top_p=0.0, repetition_penalty=1.0),
+        Sampling(temperature=1.3, top_k=60, top_p=0.9, repetition_penalty=1.0, min_p=0.2),
+        Sampling(temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0, min_p=0.5),
+        Sampling(temperature=1.0, top_k=0, top_p=0.7, repetition_penalty=1.0, min_p=0.3),
+        Sampling(temperature=1.0, top_k=9, repetition_penalty=1.2, logit_bias=((5, -4.5), (11, 7.0))),
     ],
 )
 def test_what_is_drawn_is_what_transformers_would_draw_from(sampling: Sampling) -> None:
@@ -73,6 +84,52 @@ def test_temperature_zero_takes_the_likeliest_after_the_penalty() -> None:
     assert sample(logits[None].numpy().copy(), [sampler]) == [9]
     sampler.observe(9)
     assert sample(logits[None].numpy().copy(), [sampler]) == [10]
+
+
+@pytest.mark.parametrize(("presence", "frequency"), [(1.5, 0.0), (0.0, 0.7), (0.4, -1.1), (-2.0, 2.0)])
+def test_presence_and_frequency_are_taken_off_as_openai_says(presence: float, frequency: float) -> None:
+    torch.manual_seed(5)
+    answer = [5, 9, 9, 77, 9, 4000]
+    penalties = Sampling(
+        temperature=0, repetition_penalty=1.0, presence_penalty=presence, frequency_penalty=frequency
+    )
+    sampler = Sampler(penalties, GenerationDefaults(), prompt=[5, 5, 1234])
+    for token in answer:
+        sampler.observe(token)
+    logits = torch.randn(VOCAB_SIZE)
+    row = logits.numpy().copy()
+    sampler.penalize(row)
+    counts = torch.bincount(torch.tensor(answer), minlength=VOCAB_SIZE)
+    expected = logits - counts * frequency - (counts > 0) * presence
+    assert row == pytest.approx(expected.numpy(), abs=1e-5), "the prompt's own tokens do not count"
+
+
+def test_a_greedy_answer_repeats_itself_until_a_penalty_forbids_it() -> None:
+    logits = torch.zeros(VOCAB_SIZE)
+    logits[9], logits[10], logits[11] = 2.0, 1.5, 1.0
+
+    def answer(**penalties: float) -> list[int]:
+        sampler = Sampler(Sampling(temperature=0, repetition_penalty=1.0, **penalties), GenerationDefaults(), [])  # type: ignore[arg-type]  # floats alone
+        tokens = []
+        for _ in range(5):
+            tokens += sample(logits[None].numpy().copy(), [sampler])
+            sampler.observe(tokens[-1])
+        return tokens
+
+    assert answer() == [9, 9, 9, 9, 9]
+    assert answer(presence_penalty=0.7) == [9, 10, 9, 9, 9]
+    assert answer(frequency_penalty=0.4) == [9, 9, 10, 9, 10]
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_a_bias_forbids_and_forces_whatever_the_temperature(temperature: float) -> None:
+    torch.manual_seed(6)
+    logits = torch.randn(VOCAB_SIZE)
+    best = int(logits.argmax())
+    for bias, expected in (((77, 100.0),), {77}), (((best, -100.0), (VOCAB_SIZE + 5, 100.0)), None):
+        sampler = Sampler(Sampling(temperature=temperature, logit_bias=bias), GenerationDefaults(), [])
+        drawn = {sample(logits[None].numpy().copy(), [sampler])[0] for _ in range(50)}
+        assert drawn == expected if expected else best not in drawn
 
 
 def test_a_seed_draws_the_same_alone_and_among_others() -> None:
