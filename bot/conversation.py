@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 
-from bot.engine import Engine, Message, Prompt, PromptTooLong, Sampling
+from bot.engine import Engine, Message, Prompt, PromptTooLong, Sampling, count_prompt
 from bot.roles import Role
 from bot.storage import Storage, Turn
 from config.settings import Settings
@@ -72,6 +72,7 @@ class Conversations:
         speaks = self._speaking(role)
         lock = self._locks.setdefault(thread, asyncio.Lock())
         async with lock:
+            await self._check_length(speaks, text)  # before it is stored, where it would displace other turns
             history, question = await self._open(
                 thread, Turn("user", text, author, author_id, ts, at or time.time(), role), rebuild
             )
@@ -113,6 +114,16 @@ class Conversations:
             raise UnknownRole(f"no role {role!r} that converses; there are: {names}")
         return found
 
+    async def _check_length(self, role: Role, text: str) -> None:
+        room = self._room(role)
+        tokens = await count_prompt(self._engine, role.prompt(text))
+        if tokens + room > self._limit:
+            raise QuestionTooLong(tokens, self._limit - room)
+
+    def _room(self, role: Role) -> int:
+        """Tokens that are kept free for the answer."""
+        return min((role.sampling or Sampling()).max_tokens, self._limit // 2)
+
     async def _open(
         self, thread: str, question: Turn, rebuild: Callable[[], Awaitable[Sequence[Turn]]] | None
     ) -> tuple[list[Turn], Turn]:
@@ -132,7 +143,7 @@ class Conversations:
         said = [_message(turn, len(names) > 1) for turn in history]
         text = _message(question, len(names) > 1).content
         sampling = role.sampling or Sampling()
-        room = min(sampling.max_tokens, self._limit // 2)
+        room = self._room(role)
         bare = self._engine.count(role.prompt(text, session=thread))
         if bare + room > self._limit:
             raise QuestionTooLong(bare, self._limit - room)

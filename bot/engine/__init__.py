@@ -1,7 +1,7 @@
 """The model on a CPU: `score` and `stream`, and nothing of Slack, roles or SQL."""
 
 from bot.engine.errors import EngineBusy, EngineError, PromptTooLong
-from bot.engine.interface import Engine, Message, Prompt, Sampling, count_text
+from bot.engine.interface import Engine, Message, Prompt, Sampling, count_prompt, count_text
 
 __all__ = [
     "Engine",
@@ -11,5 +11,6 @@ __all__ = [
     "Prompt",
     "PromptTooLong",
     "Sampling",
+    "count_prompt",
     "count_text",
 ]

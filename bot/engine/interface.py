@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -109,9 +110,21 @@ class Engine(Protocol):
         ...
 
 
+# Characters: longer prompts are tokenized in a thread, where they do not block the event loop.
+_AT_ONCE = 2000
 _EMPTY = Prompt((Message("user", ""),))
 
 
 def count_text(engine: Engine, text: str) -> int:
     """Tokens of `text` by itself, without those that the chat template puts around it."""
     return max(0, engine.count(Prompt((Message("user", text),))) - engine.count(_EMPTY))
+
+
+def is_long(prompt: Prompt) -> bool:
+    """Whether `prompt` takes so long to tokenize that others would notice."""
+    return sum(len(message.content) for message in prompt.messages) + len(prompt.opening) > _AT_ONCE
+
+
+async def count_prompt(engine: Engine, prompt: Prompt) -> int:
+    """`engine.count`, beside the event loop where the prompt is long."""
+    return await asyncio.to_thread(engine.count, prompt) if is_long(prompt) else engine.count(prompt)

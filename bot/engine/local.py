@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.engine.cache.prefix_cache import PrefixCache
 from bot.engine.config.arrays import common_prefix
 from bot.engine.errors import EngineError, PromptTooLong
-from bot.engine.interface import Prompt, Sampling
+from bot.engine.interface import Prompt, Sampling, is_long
 from bot.engine.model.decoder import Decoder
 from bot.engine.scheduling.requests import Score, Stream
 from bot.engine.scheduling.scheduler import Scheduler
@@ -19,8 +19,6 @@ from bot.engine.text.detokenizer import Detokenizer
 from bot.engine.text.sampling import Sampler, read_generation_config
 
 MEGABYTE = 1_000_000
-# Characters: longer prompts are encoded in a thread, where they do not block the event loop.
-_AT_ONCE = 2000
 # KV caches of running answers may take this many times the memory of those that are only kept.
 _RUNNING = 4
 
@@ -150,9 +148,7 @@ class LocalEngine:
 
     async def _tokens(self, prompt: Prompt) -> tuple[list[int], int]:
         """The prompt's ids, and how many of them every prompt of its role begins with."""
-        if sum(len(message.content) for message in prompt.messages) <= _AT_ONCE:
-            return self._encode(prompt)
-        return await asyncio.to_thread(self._encode, prompt)
+        return await asyncio.to_thread(self._encode, prompt) if is_long(prompt) else self._encode(prompt)
 
     def _encode(self, prompt: Prompt) -> tuple[list[int], int]:
         ids = self.tokenizer.encode(prompt)

@@ -30,7 +30,8 @@ CHATML = (
     "+ '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-# Characters: instructions, examples and turns recur and are cached; longer texts are not.
+# Characters: instructions, examples and turns recur and are cached; longer texts are not, and other threads
+# may run while they are tokenized.
 _CACHED = 4000
 # Private-use characters stand for contents while the template runs, so that what it writes and
 # what a person wrote can be told apart afterwards.
@@ -83,7 +84,7 @@ class ChatTokenizer:
 
     def encode_text(self, text: str) -> list[int]:
         """Token ids of plain text; control tokens in it are only characters."""
-        return list(self._pieces(text) if len(text) <= _CACHED else self._encode_piece(text))
+        return list(self._pieces(text) if len(text) <= _CACHED else self._encode_long(text))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, those left out that the tokenizer's file calls special.
@@ -101,6 +102,10 @@ class ChatTokenizer:
 
     def _encode_piece(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _encode_long(self, text: str) -> list[int]:
+        # `encode` holds Python's lock, for seconds where the text is a megabyte; a batch gives it up.
+        return list(self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids)
 
     def _encode_shared(self, shared: tuple[Message, ...], speaker: Speaker) -> list[int]:
         ways = [self._encode((*shared, Message(speaker, text)), answer=True) for text in ("a", "1")]
