@@ -7,6 +7,7 @@ with the way to mend it, before anything is started.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,6 +20,8 @@ SLACK_API_URL = "https://slack.com/api/"
 HOW_TO_MAKE = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 ROOT = Path(__file__).resolve().parent.parent
 SLACK_MANIFEST = ROOT / "config" / "slack" / "manifest.json"
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 
 Value = TypeVar("Value")
 
@@ -42,6 +45,7 @@ class Rule:
     mend: str = ""  # for a value that is too short
     secret: bool = False
     password: bool = False  # the secret part is a URL's password
+    origins: bool = False  # each of the values is a page's origin, or * for any
 
     def problem(self, value: Any) -> str:
         """What is wrong with `value`, as the rest of a sentence that begins with its name; "" if nothing."""
@@ -53,6 +57,13 @@ class Rule:
             return ""
         if self.prefix and not value.startswith(self.prefix):
             return f"must be {self.what} and begins with {self.prefix}"
+        if self.origins:
+            for each in value:
+                if each != "*" and not _ORIGIN.fullmatch(each):
+                    return (
+                        "must hold origins like http://192.168.1.7:3000 or chrome-extension://abcdefgh, "
+                        f"without a path, not {each!r}"
+                    )
         if self.url and urlsplit(value).scheme not in ("http", "https"):
             return "must begin with http:// or https://" + (f", like {self.example}" if self.example else "")
         if self.least and len(value) < self.least:
@@ -93,6 +104,7 @@ class Settings:
     llm_api_key: str = setting("", secret=True)
     api_token: str = setting("", secret=True, least=16, mend=HOW_TO_MAKE)
     allowed_hosts: tuple[str, ...] = ()  # names beside localhost and addresses that the API answers to
+    allowed_origins: tuple[str, ...] = setting((), origins=True)  # other pages that may use the API; *: any
     rate_limit: int = setting(600, low=0, high=1_000_000)  # requests a minute from one address; 0: no limit
     max_queue: int = setting(64, low=1, high=100_000)
     context_tokens: int = setting(4096, low=256, high=131_072)
@@ -156,11 +168,16 @@ def load(
 
 
 def check_exposure(settings: Settings) -> None:
-    """Refuse to listen beyond this machine without a token. Raises SettingsError."""
+    """Refuse to let others in without a token: other machines, any page. Raises SettingsError."""
     if not settings.local and not settings.api_token:
         raise SettingsError(
             f"HOST={settings.host} lets other machines in, and API_TOKEN is not set: put one into .env "
             f"({HOW_TO_MAKE}), or use HOST=127.0.0.1"
+        )
+    if "*" in settings.allowed_origins and not settings.api_token:
+        raise SettingsError(
+            "ALLOWED_ORIGINS=* lets every page in that somebody opens, and API_TOKEN is not set: put one "
+            f"into .env ({HOW_TO_MAKE}), or name the origins"
         )
 
 

@@ -14,7 +14,9 @@ from aiohttp.typedefs import Handler, Middleware
 from cachetools import LRUCache
 
 from bot.app.logs import new_request_id, request_id
+from bot.web.context import CONTEXT
 from bot.web.errors import Refused
+from bot.web.json_body import read_body
 from config.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,10 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 PROTECTED = ("/api/", "/v1/", "/metrics")
+# What a page of an allowed origin is told before and with an answer (CORS, Private Network Access).
+PREFLIGHT = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Max-Age": "600"}
+EXPOSED = "Retry-After, X-Request-Id"
+_ALLOWED = web.RequestKey("allowed_origin", str)  # where a request keeps the origin that was let in
 MAX_ADDRESSES = 10_000  # whose request rates are remembered
 
 
@@ -58,12 +64,21 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Signal handler: the security headers and the request's id, streamed responses included."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.app[CONTEXT].opening.settings.allowed_origins:
+        response.headers["Vary"] = ", ".join([*response.headers.getall("Vary", []), "Origin"])
+    if _ALLOWED in request:
+        response.headers["Access-Control-Allow-Origin"] = request[_ALLOWED]
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED
     response.headers["X-Request-Id"] = request_id.get() or ""
     response.headers["Server"] = "bot"
 
 
 def check_origin(settings: Settings) -> Middleware:
-    """Middleware that refuses foreign Host headers (DNS rebinding) and other sites' scripts."""
+    """Middleware that refuses foreign Host headers (DNS rebinding) and other sites' scripts.
+
+    Scripts of ALLOWED_ORIGINS are let in, and their browsers' questions beforehand (preflights) answered.
+    """
+    allowed = {origin.lower() for origin in settings.allowed_origins}
     names = {"localhost", *(name.lower() for name in settings.allowed_hosts)}
     if not settings.local:
         own = socket.gethostname().lower()
@@ -91,25 +106,34 @@ def check_origin(settings: Settings) -> Middleware:
             )
         origin = request.headers.get("Origin")
         # A proxy in front may speak https; the scheme is its business, the name must be the same.
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            raise Refused(403, "wrong_origin", "pages of other sites may not use this server")
+        if origin is not None and _netloc(origin) != host.lower():
+            if origin.lower() not in allowed and "*" not in allowed:
+                raise _wrong_origin(f"; add {origin[:100]} to ALLOWED_ORIGINS if it is yours")
+            request[_ALLOWED] = origin
+            if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+                return _preflight(request)
+            return await handler(request)
         # Where a browser omits Origin, Sec-Fetch-Site still tells that another site's page asks.
         if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.path.startswith(PROTECTED):
-            raise Refused(403, "wrong_origin", "pages of other sites may not use this server")
+            raise _wrong_origin()
         return await handler(request)
 
     return check
 
 
 def limit_concurrency(settings: Settings) -> Middleware:
-    """Middleware that answers at most MAX_QUEUE requests of the API at once, whatever they wait for."""
+    """Middleware that answers at most MAX_QUEUE requests of the API at once, whatever they wait for.
+
+    A request whose body has not arrived takes no place of them.
+    """
     running = 0
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         nonlocal running
-        if request.method != "POST":
+        if request.method != "POST" or request.match_info.http_exception is not None:
             return await handler(request)
+        await read_body(request)
         if running >= settings.max_queue:
             raise Refused(503, "busy", "too many requests are being answered; try again", retry_after=2)
         running += 1
@@ -162,6 +186,27 @@ def limit_rate(settings: Settings) -> Middleware:
         return await handler(request)
 
     return check
+
+
+def _wrong_origin(mend: str = "") -> Refused:
+    return Refused(403, "wrong_origin", f"pages of other sites may not use this server{mend}")
+
+
+def _preflight(request: web.Request) -> web.Response:
+    """Yes to what a browser asks before a script's request; the request itself is checked when it comes."""
+    headers = dict(PREFLIGHT)
+    if asked := request.headers.get("Access-Control-Request-Headers"):
+        headers["Access-Control-Allow-Headers"] = asked
+    if request.headers.get("Access-Control-Request-Private-Network") == "true":
+        headers["Access-Control-Allow-Private-Network"] = "true"
+    return web.Response(status=204, headers=headers)
+
+
+def _netloc(url: str) -> str | None:
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _hostname(url: str) -> str | None:
