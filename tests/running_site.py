@@ -35,6 +35,7 @@ class ScriptedEngine:
     samplings: list[Sampling] = field(default_factory=list)
     problem: Exception | None = None  # raised before the first piece
     broken_after: int | None = None  # pieces, then an EngineError
+    begin: asyncio.Event | None = None  # the first piece waits for it
     gate: asyncio.Event | None = None  # the second piece waits for it
     closed: int = 0  # answers that were given up
     name: str = "scripted"
@@ -56,6 +57,8 @@ class ScriptedEngine:
         words = answer.split(" ")[: sampling.max_tokens]
         finished = False
         try:
+            if self.begin is not None:
+                await self.begin.wait()
             for at, word in enumerate(words):
                 if at == self.broken_after:
                     raise EngineError("broken on purpose")

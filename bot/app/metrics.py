@@ -14,6 +14,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 REQUESTS = Counter("bot_requests", "Requests finished, by surface and outcome.", ["surface", "outcome"])
+ERRORS = Counter(
+    "bot_http_errors",
+    "Requests over HTTP that were refused or failed, by surface, status and the error's code.",
+    ["surface", "status", "code"],
+)
 RUNNING = Gauge("bot_requests_running", "Requests being answered.", ["surface"])
 TOTAL = Histogram("bot_request_seconds", "From a request to its last byte.", ["surface"], buckets=_SECONDS)
 FIRST = Histogram(

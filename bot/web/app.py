@@ -12,6 +12,7 @@ from bot.web import chat_completions, guard, health, infer, lines, page
 from bot.web.context import CONTEXT, Context, Opening
 from bot.web.errors import answer_errors
 from bot.web.json_body import MAX_BODY
+from bot.web.protocol import JsonErrorRunner
 from config.settings import Settings, check_exposure
 from config.strings import STRINGS_DIRECTORY
 
@@ -64,7 +65,7 @@ async def serve(app: web.Application, settings: Settings) -> tuple[web.AppRunner
 
     A request whose client goes away is cancelled, which frees the engine.
     """
-    runner = web.AppRunner(
+    runner = JsonErrorRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=STREAM_SECONDS + 2.0
     )
     await runner.setup()

@@ -12,10 +12,10 @@ from typing import Any
 from aiohttp import web
 
 from bot.app.metrics import RequestTimer
-from bot.engine import Engine, PromptTooLong, count_text
+from bot.engine import Engine, PromptTooLong, count_prompt, count_text
 from bot.web.completion_request import CompletionRequest, read_completion
 from bot.web.context import CONTEXT
-from bot.web.errors import Refused, refusal, watch_request
+from bot.web.errors import Refused, counted_refusal, watch_request
 from bot.web.json_body import read_object
 from bot.web.responses import EventStream, json_response
 
@@ -29,19 +29,24 @@ async def models(request: web.Request) -> web.Response:
 
 
 async def model(request: web.Request) -> web.Response:
-    """One model by name."""
-    engine = request.app[CONTEXT].services.engine
-    _check_model(engine, request.match_info["name"])
+    """One model by name. Raises Refused (404) for any other."""
+    engine, name = request.app[CONTEXT].services.engine, request.match_info["name"]
+    if name != engine.name:
+        raise Refused(
+            404,
+            "model_not_found",
+            f"there is no model {name[:80]!r}; there is {engine.name!r}",
+            param="model",
+        )
     return json_response(_model(engine))
 
 
 async def complete(request: web.Request) -> web.StreamResponse:
-    """Answer a conversation, at once or streamed."""
+    """Answer a conversation, at once or streamed, by the one model, whichever name is asked for."""
     engine = request.app[CONTEXT].services.engine
     asked = read_completion(await read_object(request))
-    _check_model(engine, asked.model)
     with watch_request("openai") as timer:
-        completion = Completion(engine, asked, timer)
+        completion = Completion(engine, asked, timer, await count_prompt(engine, asked.prompt))
         if asked.stream:
             return await _stream(request, completion, asked.usage)
         content = "".join([piece async for piece in completion.pieces()])
@@ -53,26 +58,34 @@ async def complete(request: web.Request) -> web.StreamResponse:
 
 
 class Completion:
-    """One completion in progress, with what a response says beside the text."""
+    """One completion in progress, with what a response says beside the text.
 
-    def __init__(self, engine: Engine, asked: CompletionRequest, timer: RequestTimer) -> None:
+    Raises Refused for a prompt beyond the window, here or while it is answered.
+    """
+
+    def __init__(
+        self, engine: Engine, asked: CompletionRequest, timer: RequestTimer, prompt_tokens: int
+    ) -> None:
         self._engine, self._asked, self._timer = engine, asked, timer
         self._id, self._created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
-        self._prompt_tokens = engine.count(asked.prompt)
-        room = engine.context_tokens - self._prompt_tokens
+        self._prompt_tokens = prompt_tokens
+        room = engine.context_tokens - prompt_tokens
         if room < 1:
-            raise PromptTooLong(self._prompt_tokens, engine.context_tokens - 1)
+            raise self._too_long(prompt_tokens)
         self._limit = min(asked.limit or room, room)
         self._text = ""
 
     async def pieces(self) -> AsyncGenerator[str]:
         """The text as it is decoded."""
         sampling = replace(self._asked.sampling, max_tokens=self._limit)
-        async with aclosing(self._engine.stream(self._asked.prompt, sampling)) as pieces:
-            async for piece in pieces:
-                self._timer.note_text()
-                self._text += piece
-                yield piece
+        try:
+            async with aclosing(self._engine.stream(self._asked.prompt, sampling)) as pieces:
+                async for piece in pieces:
+                    self._timer.note_text()
+                    self._text += piece
+                    yield piece
+        except PromptTooLong as problem:  # a remote server counts for itself
+            raise self._too_long(problem.tokens) from None
         self._timer.count_tokens(self._prompt_tokens, self.completion_tokens)
 
     @property
@@ -98,6 +111,16 @@ class Completion:
         """The fields with which every object of this completion begins."""
         return {"id": self._id, "object": kind, "created": self._created, "model": self._engine.name}
 
+    def _too_long(self, tokens: int) -> Refused:
+        """OpenAI's own code and sentence: clients look for either to shorten a conversation."""
+        return Refused(
+            400,
+            "context_length_exceeded",
+            f"This model's maximum context length is {self._engine.context_tokens} tokens. However, your "
+            f"messages resulted in {tokens} tokens. Please reduce the length of the messages.",
+            param="messages",
+        )
+
 
 async def _stream(request: web.Request, completion: Completion, with_usage: bool) -> web.StreamResponse:
     events = EventStream(request)
@@ -107,18 +130,20 @@ async def _stream(request: web.Request, completion: Completion, with_usage: bool
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
         await events.send({**head, "choices": [choice]})
 
+    opening: dict[str, str] = {"role": "assistant", "content": ""}
     try:
-        async with aclosing(completion.pieces()) as pieces:
+        async with events, aclosing(completion.pieces()) as pieces:
             async for piece in pieces:
-                if not events.started:  # only now is it certain that the engine takes the request
-                    await send({"role": "assistant", "content": ""})
+                if opening:  # only now is it certain that the engine takes the request
+                    await send(opening)
+                    opening = {}
                 await send({"content": piece})
     except Exception as problem:
         if not events.started:
             raise
-        await events.send(refusal(problem).body(openai=True))
+        await events.send(counted_refusal(problem, request.path).body(openai=True))
         return await events.end()
-    await send({} if events.started else {"role": "assistant", "content": ""}, completion.finish_reason)
+    await send(opening, completion.finish_reason)
     if with_usage:
         await events.send({**head, "choices": [], "usage": completion.usage()})
     await events.send("[DONE]")
@@ -127,13 +152,3 @@ async def _stream(request: web.Request, completion: Completion, with_usage: bool
 
 def _model(engine: Engine) -> dict[str, Any]:
     return {"id": engine.name, "object": "model", "created": _STARTED, "owned_by": "local"}
-
-
-def _check_model(engine: Engine, name: str) -> None:
-    if name != engine.name:
-        raise Refused(
-            404,
-            "model_not_found",
-            f"there is no model {name[:80]!r}; there is {engine.name!r}",
-            param="model",
-        )

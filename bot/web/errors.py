@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from bot.app.logs import request_id
-from bot.app.metrics import RequestTimer, watch
+from bot.app.metrics import ERRORS, RequestTimer, watch
 from bot.conversation import QuestionTooLong, UnknownRole
 from bot.emotion import EmptyText
 from bot.engine import EngineBusy, EngineError, PromptTooLong
@@ -21,7 +21,13 @@ from bot.web.responses import json_response
 
 log = logging.getLogger(__name__)
 
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    417: "bad_expectation",
+}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -65,7 +71,10 @@ class Refused(Exception):
 
     def response(self, openai: bool = False) -> web.Response:
         """The whole response."""
-        return json_response(self.body(openai), status=self.status, headers=self.headers)
+        response = json_response(self.body(openai), status=self.status, headers=self.headers)
+        if self.status == 408:  # the rest of the body may still come, and is no request
+            response.force_close()
+        return response
 
 
 def bad_request(message: str, param: str | None = None) -> Refused:
@@ -116,26 +125,44 @@ def refusal(problem: Exception) -> Refused:
     )
 
 
-@web.middleware
-async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every exception into a JSON response."""
-    openai = request.path.startswith("/v1/")
-    try:
-        return await handler(request)
-    except web.HTTPRequestEntityTooLarge as problem:
-        return refusal(problem).response(openai)
-    except web.HTTPException as problem:
-        if problem.status < 400:
-            raise
+def counted_refusal(problem: Exception, path: str) -> Refused:
+    """`refusal`, counted by surface, status and code; `path` is the request's."""
+    found = refusal(problem)
+    surface = "openai" if is_openai(path) else "infer" if path.startswith("/api/") else "other"
+    ERRORS.labels(surface, str(found.status), found.code).inc()
+    return found
+
+
+def is_openai(path: str) -> bool:
+    """Whether clients of OpenAI's read what comes from this path."""
+    return path.startswith("/v1")
+
+
+def framework_error(problem: web.HTTPException, request: web.BaseRequest) -> web.Response:
+    """The response to what aiohttp itself refuses: no such address, another method, too large a body."""
+    told: Exception = problem
+    if not isinstance(problem, web.HTTPRequestEntityTooLarge):
         message = {
             404: f"there is nothing at {request.path}",
             405: f"{request.method} does not work at {request.path}; use {problem.headers.get('Allow')}",
         }.get(problem.status, problem.reason)
-        response = Refused(problem.status, _CODES.get(problem.status, "refused"), message).response(openai)
-        if "Allow" in problem.headers:
-            response.headers["Allow"] = problem.headers["Allow"]
-        return response
+        told = Refused(problem.status, _CODES.get(problem.status, "refused"), message)
+    response = counted_refusal(told, request.path).response(is_openai(request.path))
+    if "Allow" in problem.headers:
+        response.headers["Allow"] = problem.headers["Allow"]
+    return response
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every exception into a JSON response."""
+    try:
+        return await handler(request)
+    except web.HTTPException as problem:
+        if problem.status < 400:
+            raise
+        return framework_error(problem, request)
     except (ConnectionResetError, asyncio.CancelledError):
         raise  # the client is gone
     except Exception as problem:  # the one place where everything unexpected becomes a response
-        return refusal(problem).response(openai)
+        return counted_refusal(problem, request.path).response(is_openai(request.path))

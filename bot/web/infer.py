@@ -21,7 +21,7 @@ from bot.engine import count_text
 from bot.markdown_html import render
 from bot.roles import Role, split_tag
 from bot.web.context import CONTEXT, reader_language
-from bot.web.errors import bad_request, refusal, stopping, watch_request
+from bot.web.errors import bad_request, counted_refusal, stopping, watch_request
 from bot.web.json_body import check_text, json_type, read_flag, read_object
 from bot.web.responses import EventStream, json_response
 
@@ -117,14 +117,15 @@ def read_request(body: Mapping[str, Any], roles: Mapping[str, Role]) -> InferReq
 async def _stream(request: web.Request, services: Services, asked: InferRequest) -> web.StreamResponse:
     events, start, result = EventStream(request, reader_language(request)), time.perf_counter(), InferResult()
     try:
-        with watch_request("page") as timer:
-            work = _answer(services, asked, result, timer, events)
-            if not await unless(request.app[CONTEXT].stopping, work):
-                raise stopping()
+        async with events:
+            with watch_request("page") as timer:
+                work = _answer(services, asked, result, timer, events)
+                if not await unless(request.app[CONTEXT].stopping, work):
+                    raise stopping()
     except Exception as problem:
         if not events.started:
             raise
-        await events.send({**refusal(problem).body(), "html": result.html}, "error")
+        await events.send({**counted_refusal(problem, request.path).body(), "html": result.html}, "error")
         return await events.end()
     await events.send({**result.body(time.perf_counter() - start), "html": result.html}, "done")
     return await events.end()

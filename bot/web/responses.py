@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Mapping
+from contextlib import suppress
+from types import TracebackType
 
 from aiohttp import web
 
 from config.strings import DEFAULT
+
+COMMENT_SECONDS = 3.0  # of silence in a stream; clients and proxies give up after ten or more
 
 
 def json_bytes(value: object) -> bytes:
@@ -27,9 +33,10 @@ def json_response(value: object, status: int = 200, headers: Mapping[str, str] |
 
 
 class EventStream:
-    """Server-sent events over one response.
+    """Server-sent events over one response; `async with` sends a comment wherever it is silent for long.
 
-    Nothing is sent before the first one, so that an early failure has a status. language: the reader's.
+    Nothing is sent before the first event or comment, so that an early failure has a status.
+    language: the reader's.
     """
 
     def __init__(self, request: web.Request, language: str = DEFAULT) -> None:
@@ -38,6 +45,17 @@ class EventStream:
         self._response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         )
+        self._sending = asyncio.Lock()
+        self._sent = time.monotonic()
+
+    async def __aenter__(self) -> EventStream:
+        self._comments = asyncio.create_task(self._comment())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._comments.cancel()
 
     @property
     def started(self) -> bool:
@@ -46,13 +64,27 @@ class EventStream:
 
     async def send(self, data: object, event: str | None = None) -> None:
         """Send one event; `data` is a JSON value, or text that is sent as it is."""
-        if not self.started:
-            await self._response.prepare(self._request)
         body = data.encode() if isinstance(data, str) else json_bytes(data)
         name = f"event: {event}\n".encode() if event else b""
-        await self._response.write(name + b"data: " + body + b"\n\n")
+        async with self._sending:
+            await self._write(name + b"data: " + body + b"\n\n")
 
     async def end(self) -> web.StreamResponse:
         """Finish; what the handler returns."""
         await self._response.write_eof()
         return self._response
+
+    async def _comment(self) -> None:
+        """Send a comment, which every client leaves out, after each COMMENT_SECONDS of silence."""
+        with suppress(ConnectionError):  # who is gone is noticed by the handler
+            while True:
+                await asyncio.sleep(self._sent + COMMENT_SECONDS - time.monotonic())
+                async with self._sending:
+                    if time.monotonic() >= self._sent + COMMENT_SECONDS:
+                        await self._write(b": waiting\n\n")
+
+    async def _write(self, data: bytes) -> None:
+        if not self.started:
+            await self._response.prepare(self._request)
+        await self._response.write(data)
+        self._sent = time.monotonic()

@@ -50,6 +50,30 @@ async def test_requests_are_counted_by_how_they_ended(site: Site) -> None:
         assert "secret words" not in await answer.text()
 
 
+async def test_every_refusal_is_counted_by_its_kind(site: Site) -> None:
+    before = await _read(site)
+    for _ in range(3):
+        await site.post("/v1/chat/completions", {"messages": []})
+    await site.post("/v1/chat/completions", {}, Origin="http://evil.example")
+    await site.post("/api/infer", {"text": 5})
+    await site.post("/api/nothing", {})
+    site.engine.problem = EngineBusy(1)
+    await site.infer("x", mode="chat")
+    after = await _read(site)
+    grown = {
+        tuple(dict(key[1])[name] for name in ("surface", "status", "code")): value - before.get(key, 0.0)
+        for key, value in after.items()
+        if key[0] == "bot_http_errors_total" and value > before.get(key, 0.0)
+    }
+    assert grown == {
+        ("openai", "400", "bad_request"): 3,
+        ("openai", "403", "wrong_origin"): 1,
+        ("infer", "400", "bad_request"): 1,
+        ("infer", "404", "not_found"): 1,
+        ("infer", "503", "busy"): 1,
+    }
+
+
 async def test_what_was_given_up_counts_as_cancelled() -> None:
     started = asyncio.Event()
 

@@ -19,6 +19,7 @@ export async function* infer(body, signal) {
     while ((end = buffer.indexOf("\n\n")) >= 0) {
       const fields = Object.fromEntries(buffer.slice(0, end).split("\n").map((line) => line.split(/: (.*)/s)));
       buffer = buffer.slice(end + 2);
+      if (fields.data === undefined) continue; // a comment, sent where nothing else is for long
       const data = JSON.parse(fields.data);
       if (fields.event === "error") throw new Failed(errorText(data.error));
       finished ||= fields.event === "done";

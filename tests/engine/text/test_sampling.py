@@ -108,8 +108,11 @@ def test_a_greedy_answer_repeats_itself_until_a_penalty_forbids_it() -> None:
     logits = torch.zeros(VOCAB_SIZE)
     logits[9], logits[10], logits[11] = 2.0, 1.5, 1.0
 
-    def answer(**penalties: float) -> list[int]:
-        sampler = Sampler(Sampling(temperature=0, repetition_penalty=1.0, **penalties), GenerationDefaults(), [])  # type: ignore[arg-type]  # floats alone
+    def answer(presence: float = 0.0, frequency: float = 0.0) -> list[int]:
+        penalties = Sampling(
+            temperature=0, repetition_penalty=1.0, presence_penalty=presence, frequency_penalty=frequency
+        )
+        sampler = Sampler(penalties, GenerationDefaults(), [])
         tokens = []
         for _ in range(5):
             tokens += sample(logits[None].numpy().copy(), [sampler])
@@ -117,8 +120,8 @@ def test_a_greedy_answer_repeats_itself_until_a_penalty_forbids_it() -> None:
         return tokens
 
     assert answer() == [9, 9, 9, 9, 9]
-    assert answer(presence_penalty=0.7) == [9, 10, 9, 9, 9]
-    assert answer(frequency_penalty=0.4) == [9, 9, 10, 9, 10]
+    assert answer(presence=0.7) == [9, 10, 9, 9, 9]
+    assert answer(frequency=0.4) == [9, 9, 10, 9, 10]
 
 
 @pytest.mark.parametrize("temperature", [0, 1.0])
