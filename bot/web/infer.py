@@ -22,7 +22,7 @@ from bot.markdown_html import render
 from bot.roles import Role, split_tag
 from bot.web.context import CONTEXT, reader_language
 from bot.web.errors import bad_request, counted_refusal, stopping, watch_request
-from bot.web.json_body import check_text, json_type, read_flag, read_object
+from bot.web.json_body import check_short, check_text, json_type, read_flag, read_object
 from bot.web.responses import EventStream, json_response
 
 _KEYS = ("text", "mode", "thread", "strict", "explain")
@@ -111,6 +111,8 @@ def read_request(body: Mapping[str, Any], roles: Mapping[str, Role]) -> InferReq
         )
     chosen = mode or tag
     modes = (chosen,) if chosen else tuple(name for name in DEFAULT_MODES if name in roles)
+    if any(roles[name].classifies for name in modes):  # its sentences are looked at one by one
+        check_short(text, "text")
     return InferRequest(text, modes, thread, read_flag(body, "strict"), read_flag(body, "explain"))
 
 

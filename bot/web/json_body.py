@@ -19,7 +19,7 @@ _UNCOUNTED = 64 * 1024  # of each body, so that large ones leave room for those 
 _BODY = web.RequestKey("body", bytes)  # where a request keeps it
 _arriving = 0
 _BROWSER = ("Origin", "Sec-Fetch-Site")  # headers of browsers with a POST; no script can omit them
-MAX_SHORT = 20_000  # characters of what is no text for the model to read; its window bounds those
+MAX_SHORT = 20_000  # characters of what no count of tokens bounds
 
 
 async def read_body(request: web.Request) -> None:

@@ -16,6 +16,7 @@ from running_site import ScriptedEngine, Site, open_site
 from bot.emotion import EmotionClassifier
 from bot.engine import Engine, EngineBusy, EngineError, PromptTooLong
 from bot.roles import Role, load_role
+from bot.web.json_body import MAX_SHORT
 
 STREAMED = {"Accept": "text/event-stream"}
 WHOLE = {"emotion_label", "chat_response", "inference_time_ms", "emotion", "thread"}
@@ -45,6 +46,14 @@ async def test_a_mode_does_the_same_as_a_tag(site: Site) -> None:
 async def test_without_tag_and_mode_both_roles_answer(site: Site) -> None:
     _, found = await site.infer("hello")
     assert (found["emotion_label"], found["chat_response"]) == ("正面", "You said hello")
+
+
+async def test_characters_bound_what_is_classified_and_tokens_what_is_answered(site: Site) -> None:
+    long = "=" * (MAX_SHORT + 1)
+    status, found = await site.infer(long, mode="emotion")
+    assert (status, found["error"]["code"]) == (413, "too_long")
+    assert (await site.infer(long, mode="chat"))[0] == 200
+    assert (await site.infer("word " * 3000, mode="chat"))[0] == 413
 
 
 async def test_a_thread_goes_on_and_others_know_nothing_of_it(site: Site) -> None:
