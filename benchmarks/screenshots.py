@@ -29,7 +29,7 @@ async def take(url: str, target: Path) -> None:
         for number, text in enumerate(JUDGED):
             await page.fill("#emotion-text", text)
             await page.press("#emotion-text", "Enter")
-            await page.locator(".result .sure").nth(number).wait_for()
+            await page.locator(".result .confidence").nth(number).wait_for()
         await page.get_by_role("button", name="Why?").first.click()
         await page.wait_for_selector(".because:not(.wait)")
         await page.fill("#chat-text", ASKED)

@@ -20,7 +20,7 @@ def emotion_line(emotion: Emotion, role: Role) -> str:
 
 
 def label_word(emotion: Emotion, language: str) -> str:
-    """The label as a reader of `language` says it, to stand beside the line; "" for who reads it in the line."""
+    """The label as a reader of `language` says it, beside the line; "" for who reads it in the line."""
     return "" if language == "zh" else emotion.english
 
 

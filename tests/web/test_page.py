@@ -57,7 +57,7 @@ async def test_the_emotion_box_shows_line_confidence_and_on_demand_the_evidence(
     await page.fill("#emotion-text", "👍🏽 今天<b>真的</b>太棒了！")
     await page.get_by_role("button", name="Judge").click()
     result = page.locator(".result")
-    await expect(result.locator(".line")).to_have_text("😄 LLM 情感判断：正面")
+    await expect(result.locator(".line")).to_have_text("😄 LLM 情感判断：正面 positive")
     await expect(result.locator(".confidence")).to_contain_text(re.compile(r"Confidence \d+%"))
     await expect(result.locator(".quote")).to_have_text("👍🏽 今天<b>真的</b>太棒了！")
     await result.get_by_role("button", name="Why?").click()
@@ -76,7 +76,7 @@ async def test_enter_classifies_and_the_newest_result_is_on_top(page: Page) -> N
     await expect(page.locator(".result .quote")).to_have_text("lovely\nday")
     await page.keyboard.type("- awful")
     await page.keyboard.press("Enter")
-    await expect(page.locator(".result .line").first).to_have_text("😞 LLM 情感判断：负面")
+    await expect(page.locator(".result .line").first).to_have_text("😞 LLM 情感判断：负面 negative")
     await page.keyboard.press("Enter")  # nothing is in the box
     await expect(page.locator(".result")).to_have_count(2)
 
@@ -149,6 +149,72 @@ async def test_failures_are_told_kindly_and_the_next_try_works(page: Page, site:
 
 
 @browser_test
+async def test_a_failed_question_is_asked_again_where_it_stands(page: Page, site: Site) -> None:
+    lost = Strings("en")("page_lost")
+    await page.route("**/api/infer", lambda route: route.abort())
+    await page.fill("#chat-text", "are you there?")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".said.bot .wrong")).to_have_text(lost)
+    await page.fill("#emotion-text", "lovely")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".result .wrong")).to_have_text(lost)
+    await page.unroute("**/api/infer")
+    await page.locator(".said.bot").get_by_role("button", name="Try again").click()
+    await expect(page.locator(".said.bot")).to_contain_text("You said are you there?")
+    await expect(page.locator(".said.you")).to_have_count(1)
+    await page.locator(".result").get_by_role("button", name="Try again").click()
+    await expect(page.locator(".result .line")).to_contain_text("正面")
+
+
+@browser_test
+async def test_a_stop_of_the_bot_is_said_and_the_text_so_far_stays(page: Page, site: Site) -> None:
+    site.engine.answers, site.engine.gate = ["Once upon a time"], asyncio.Event()
+    await page.fill("#chat-text", "tell")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".said.bot")).to_contain_text("Once")
+    site.context.stopping.set()
+    await expect(page.locator(".said.bot .wrong")).to_have_text(Strings("en")("page_failed_stopping"))
+    await expect(page.locator(".said.bot .rendered")).to_have_text("Once")
+
+
+@browser_test
+async def test_several_lines_have_a_row_each_or_one_verdict(page: Page) -> None:
+    await page.fill("#emotion-text", "great\n- slow\n\nnice")
+    await page.focus("#emotion-text")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".lines .label")).to_have_text(
+        ["😄 正面 positive", "😞 负面 negative", "😄 正面 positive"]
+    )
+    await expect(page.locator(".lines .text")).to_have_text(["great", "- slow", "nice"])
+    await page.fill("#emotion-text", "great\nslow\nnice")
+    await page.get_by_label("Judge each of the 3 lines by itself").uncheck()
+    await page.get_by_role("button", name="Judge", exact=True).click()
+    await expect(page.locator(".result").first.locator(".quote")).to_have_text("great\nslow\nnice")
+
+
+@browser_test
+async def test_stop_by_keyboard_leaves_the_focus_in_the_box(page: Page, site: Site) -> None:
+    site.engine.gate = asyncio.Event()
+    await page.fill("#chat-text", "go on")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Stop").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".said.bot")).to_contain_text("Stopped.")
+    await expect(page.locator("#chat-text")).to_be_focused()
+
+
+@browser_test
+async def test_enter_that_ends_a_composed_word_sends_nothing(page: Page) -> None:
+    await page.fill("#chat-text", "你好")
+    await page.evaluate(
+        "document.querySelector('#chat-text').dispatchEvent("
+        "new KeyboardEvent('keydown', {key: 'Enter', keyCode: 229, bubbles: true}))"
+    )
+    await expect(page.locator("#chat-text")).to_have_value("你好")
+    await expect(page.locator(".said")).to_have_count(0)
+
+
+@browser_test
 async def test_the_page_tells_which_part_is_not_ready(page: Page, site: Site) -> None:
     site.parts["slack"] = False
     await page.reload()
@@ -170,12 +236,15 @@ async def test_a_finer_feeling_is_shown_under_the_line_where_the_role_exists(
         await page.goto(site.url)
         await page.fill("#emotion-text", "good")
         await page.keyboard.press("Enter")
-        await expect(page.locator(".result .line")).to_have_text("😄 LLM 情感判断：正面")
+        await expect(page.locator(".result .line").first).to_have_text("😄 LLM 情感判断：正面 positive")
         button = page.get_by_role("button", name=Strings("en")("page_feelings"))
         await expect(button).to_have_count(int(there))
         if there:
             await button.click()
-            await expect(page.locator(".result .feeling")).to_contain_text("😊 LLM 情感判断：喜悦")
+            await expect(page.locator(".result .finer")).to_contain_text(
+                re.compile(r"😊 LLM 情感判断：喜悦.*\d+%", re.S)
+            )
+            await expect(page.locator(".result .finer")).to_be_focused()
             await expect(button).to_have_count(0)
         await page.close()
 
@@ -192,7 +261,7 @@ async def test_the_token_is_asked_for_once(browser: Browser, tmp_path: Path, rol
         await expect(page.locator("#token-wrong")).to_be_visible()
         await page.fill("#token-text", TOKEN)
         await page.keyboard.press("Enter")
-        await expect(page.locator(".result .line")).to_have_text("😄 LLM 情感判断：正面")
+        await expect(page.locator(".result .line").first).to_have_text("😄 LLM 情感判断：正面 positive")
         await page.fill("#emotion-text", "fine")
         await page.keyboard.press("Enter")
         await expect(page.locator(".result")).to_have_count(2)

@@ -1,8 +1,10 @@
 // The chat box: the reply appears as it is decoded, as HTML that the server rendered from Markdown.
-import { infer } from "./server.js";
-import { element, say } from "./strings.js";
+import { button, composes, element, passFocus, showHtml } from "./dom.js";
+import { ask } from "./server.js";
+import { say } from "./strings.js";
 
 const log = document.querySelector("#log");
+const field = document.querySelector("#chat-text");
 const stop = document.querySelector("#chat-stop");
 const submit = document.querySelector("#chat-form .primary");
 const TAG = "#CHAT#";
@@ -14,36 +16,38 @@ export function busy() {
 }
 
 export async function sendMessage(text) {
-  add(element("div", "said you", text), say("page_you"));
-  const message = element("div", "said bot");
-  const stream = element("div", "stream rendered");
+  const question = add(element("div", "said you", text), say("page_you"));
+  const message = add(element("div", "said bot"), say("page_bot"));
   const wait = element("p", "wait", say("page_thinking"));
+  const reply = element("div", "rendered stream");
   message.append(wait);
-  add(message, say("page_bot"));
   running = new AbortController();
   setRunning(true);
   const body = { text: TAG + text };
   if (thread) body.thread = thread;
   const mine = running;
+  const show = (html) => {
+    if (wait.isConnected) wait.replaceWith(reply);
+    const follow = atEnd();
+    showHtml(reply, html);
+    if (follow) toEnd();
+  };
   try {
-    for await (const [event, data] of infer(body, mine.signal)) {
-      if (event === "piece") {
-        if (wait.isConnected) wait.replaceWith(stream);
-        if (data.html === undefined) continue; // comes with one of the next pieces
-        const follow = atEnd();
-        stream.innerHTML = data.html;
-        if (follow) toEnd();
-      } else if (event === "done") {
+    for await (const [event, data] of ask("/api/infer", body, mine.signal)) {
+      if (event === "piece" && data.html !== undefined) show(data.html); // others come with one of the next
+      else if (event === "done") {
         if (running === mine) thread = data.thread;
-        show(message, data.html);
+        show(data.html);
+        if (!reply.textContent.trim()) reply.replaceChildren(element("p", "wait", say("page_nothing")));
       }
     }
   } catch (problem) {
-    const aborted = problem.name === "AbortError";
+    if (problem.html) show(problem.html);
     wait.remove();
-    stream.className = "rendered";
-    message.append(element("p", aborted ? "aside" : "wrong", aborted ? say("stopped") : problem.message));
+    if (problem.name === "AbortError") message.append(element("p", "aside", say("stopped")));
+    else fail(message, question, text, problem);
   } finally {
+    reply.classList.remove("stream");
     if (running === mine) {
       running = null;
       setRunning(false);
@@ -52,17 +56,27 @@ export async function sendMessage(text) {
   }
 }
 
-/** The finished reply. Only here and above is HTML inserted; the server has sanitized it. */
-function show(message, html) {
-  const rendered = element("div", "rendered");
-  rendered.innerHTML = html;
-  if (!rendered.textContent.trim()) rendered.replaceChildren(element("p", "wait", say("page_nothing")));
-  for (const link of rendered.querySelectorAll("a")) link.target = "_blank";
-  message.replaceChildren(rendered);
+/** Say what went wrong, below the text so far, with a way on. */
+function fail(message, question, text, problem) {
+  message.append(element("p", "wrong", problem.message));
+  if (!problem.again) {
+    if (!field.value) field.value = text;
+    return;
+  }
+  message.append(
+    button("again", say("again"), () => {
+      if (busy()) return;
+      field.focus();
+      question.remove();
+      message.remove();
+      sendMessage(text);
+    }),
+  );
 }
 
 /** Show whether a reply is in progress; screen readers wait with the log until it is complete. */
 function setRunning(yes) {
+  passFocus(yes ? submit : stop, field);
   stop.hidden = !yes;
   submit.disabled = yes;
   log.setAttribute("aria-busy", String(yes));
@@ -72,6 +86,7 @@ function add(node, speaker) {
   node.prepend(element("span", "hidden", `${speaker}: `));
   log.append(node);
   toEnd();
+  return node;
 }
 
 function atEnd() {
@@ -84,7 +99,7 @@ function toEnd() {
 
 stop.addEventListener("click", () => running?.abort());
 document.querySelector("#chat").addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.isComposing) running?.abort();
+  if (event.key === "Escape" && !composes(event)) running?.abort();
 });
 
 document.querySelector("#chat-new").addEventListener("click", () => {
@@ -94,5 +109,5 @@ document.querySelector("#chat-new").addEventListener("click", () => {
   thread = null;
   log.replaceChildren();
   document.querySelector("#chat .examples").hidden = false;
-  document.querySelector("#chat-text").focus();
+  field.focus();
 });

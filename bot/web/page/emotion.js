@@ -1,94 +1,125 @@
-// The emotion box: each text's label with its confidence, and on request the evidence for it.
-import { infer } from "./server.js";
-import { element, say } from "./strings.js";
+// The emotion box: a text's label with its confidence, on request the feeling and the evidence; or many lines.
+import { button, element, focusOn, passFocus, scrollable } from "./dom.js";
+import { judgeLines } from "./lines.js";
+import { ask } from "./server.js";
+import { say } from "./strings.js";
 
 const results = document.querySelector("#results");
+const field = document.querySelector("#emotion-text");
 const TAG = "#EMOTION#";
 
-export async function classify(text) {
+/** Judge a text, or with `lines` each of them by itself. */
+export function classify(text, lines = null) {
   const item = element("li", "result");
-  const line = element("p", "line wait", say("page_classifying"));
-  const quote = element("p", "quote", text);
-  item.append(line, quote);
   results.prepend(item);
   results.scrollTop = 0;
+  return lines ? judgeLines(item, lines) : judge(item, text);
+}
+
+async function judge(item, text) {
+  const line = element("p", "line wait", say("page_classifying"));
+  const quote = element("p", "quote", text);
+  item.replaceChildren(line, quote);
+  if (quote.scrollHeight > quote.clientHeight) scrollable(quote, say("page_emotion_label"));
   try {
-    for await (const [event, data] of infer({ text: TAG + text })) {
+    for await (const [event, data] of ask("/api/infer", { text: TAG + text })) {
       if (event !== "emotion") continue;
-      line.textContent = data.line;
-      line.classList.remove("wait");
-      quote.before(confidenceRow(item, text, data.emotion));
+      line.className = "line";
+      line.replaceChildren(...labelled(data));
+      quote.before(confidence(data.emotion, actions(item, text)));
     }
   } catch (problem) {
     line.className = "wrong";
     line.textContent = problem.message;
+    if (problem.again) {
+      line.after(
+        button("again", say("again"), () => {
+          focusOn(item);
+          judge(item, text);
+        }),
+      );
+    } else if (!field.value) field.value = text;
   }
 }
 
-function confidenceRow(item, text, emotion) {
+/** The fixed line, and behind it the label's word for who reads no Chinese. */
+function labelled({ line, word }) {
+  return word ? [line, " ", element("span", "word", word)] : [line];
+}
+
+function confidence({ confidence: share }, ...rest) {
   const row = element("div", "confidence");
-  const percent = percentOf(emotion);
+  const percent = Math.round(share * 100);
   const bar = element("progress");
   bar.max = 100;
   bar.value = percent;
   const label = element("span", "", say("confidence", { percent }));
   bar.setAttribute("aria-label", label.textContent);
-  const why = element("button", "why", say("page_why"));
-  why.type = "button";
-  why.addEventListener("click", () => explain(item, text, why));
-  const actions = element("span", "actions");
-  row.append(bar, label, actions);
-  if ("feelings" in document.body.dataset) {
-    const feelings = element("button", "why", say("page_feelings"));
-    feelings.type = "button";
-    feelings.addEventListener("click", () => showFeeling(item, text, feelings));
-    actions.append(feelings);
-  }
-  actions.append(why);
+  row.append(bar, label, ...rest);
   return row;
 }
 
-/** The finer feeling, under the main line. */
-async function showFeeling(item, text, button) {
-  button.disabled = true;
-  const line = element("p", "feeling wait", say("page_classifying"));
-  item.querySelector(".line").after(line);
-  try {
-    for await (const [event, data] of infer({ text, mode: "feelings" })) {
-      if (event !== "emotion") continue;
-      line.textContent = `${data.line} · ${say("confidence", { percent: percentOf(data.emotion) })}`;
-      line.classList.remove("wait");
-      button.remove();
-    }
-  } catch (problem) {
-    line.className = "feeling wrong";
-    line.textContent = problem.message;
-    button.disabled = false;
+function actions(item, text) {
+  const row = element("span", "actions");
+  if ("feelings" in document.body.dataset) {
+    row.append(action(say("page_feelings"), { text, mode: "feelings" }, (data) => {
+      const finer = element("div", "finer");
+      const line = element("p", "line");
+      line.append(...labelled(data));
+      finer.append(line, confidence(data.emotion));
+      item.querySelector(".quote").before(finer);
+      return finer;
+    }));
   }
+  row.append(action(say("page_why"), { text: TAG + text, explain: true }, ({ emotion }) => {
+    const { evidence, explanation } = emotion;
+    const because = element("p", "because", evidence?.length ? explanation : say("page_no_evidence"));
+    item.querySelector(".quote").replaceChildren(...marked(text, evidence ?? []));
+    item.append(because);
+    return because;
+  }));
+  return row;
 }
 
-function percentOf({ confidence }) {
-  return Math.round(confidence * 100);
-}
-
-async function explain(item, text, why) {
-  why.disabled = true;
-  const because = element("p", "because wait", say("page_why_wait"));
-  item.append(because);
-  try {
-    for await (const [event, data] of infer({ text: TAG + text, explain: true })) {
-      if (event !== "emotion") continue;
-      const { evidence, explanation } = data.emotion;
-      item.querySelector(".quote").replaceChildren(...marked(text, evidence ?? []));
-      because.textContent = evidence?.length ? explanation : say("page_no_evidence");
-      because.classList.remove("wait");
-      why.remove();
+/** A button that asks one thing: meanwhile it stops it, and what `show` returns takes its place. */
+function action(name, body, show) {
+  const wait = element("p", "asking");
+  const bar = element("progress");
+  wait.append(bar, element("span"));
+  let asking = null;
+  const made = button("why", name, async () => {
+    if (asking) {
+      asking.abort();
+      return;
     }
-  } catch (problem) {
-    because.className = "because wrong";
-    because.textContent = problem.message;
-    why.disabled = false;
-  }
+    asking = new AbortController();
+    made.textContent = say("page_chat_stop");
+    wait.lastChild.textContent = say("page_why_wait");
+    wait.className = "asking";
+    bar.hidden = false;
+    bar.setAttribute("aria-label", name);
+    made.closest(".confidence").after(wait);
+    try {
+      for await (const [event, data] of ask("/api/infer", body, asking.signal)) {
+        if (event !== "emotion") continue;
+        passFocus(made, show(data));
+        made.remove();
+      }
+      wait.remove();
+    } catch (problem) {
+      made.textContent = name;
+      if (problem.name === "AbortError") wait.remove();
+      else {
+        bar.hidden = true;
+        wait.className = "wrong";
+        wait.lastChild.textContent = problem.message;
+        made.textContent = problem.again ? say("again") : name;
+      }
+    } finally {
+      asking = null;
+    }
+  });
+  return made;
 }
 
 /** The text with its evidence marked. Positions count characters, as Python does, not UTF-16 units. */

@@ -1,31 +1,64 @@
 // The page: forms, examples, and whether the bot is ready.
 import { busy, sendMessage } from "./chat.js";
+import { composes, passFocus } from "./dom.js";
 import { classify } from "./emotion.js";
+import { linesOf } from "./lines.js";
 import { has, say } from "./strings.js";
 
-function form(name, send, blocked = () => false) {
+const MANY = 3; // lines that are judged one by one unless the person says otherwise
+
+function form(name, send, { blocked = () => false, changed = () => {} } = {}) {
   const field = document.querySelector(`#${name}-text`);
   const examples = document.querySelector(`.examples[data-for=${name}]`);
   const submit = (text) => {
     if (!text.trim() || blocked()) return;
-    field.value = "";
+    passFocus(examples, field);
     examples.hidden = true;
+    field.value = "";
     send(text.trim());
+    changed();
   };
   document.querySelector(`#${name}-form`).addEventListener("submit", (event) => {
     event.preventDefault();
     submit(field.value);
     field.focus();
   });
+  field.addEventListener("input", changed);
   field.addEventListener("keydown", (event) => {
-    // While the input method composes a word (Chinese), Enter confirms it.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    // Enter that confirms a word of an input method (Chinese) sends nothing.
+    if (event.key !== "Enter" || event.shiftKey || composes(event)) return;
     event.preventDefault();
     submit(field.value);
   });
   for (const button of examples.querySelectorAll("button")) {
     button.addEventListener("click", () => submit(button.textContent));
   }
+}
+
+const each = document.querySelector("#emotion-each");
+let chosen = false; // whether the person has set the box for the text that is in the field
+
+/** Offer to judge each line by itself where there are several. */
+function offerLines() {
+  const count = linesOf(document.querySelector("#emotion-text").value).length;
+  const row = each.closest("label");
+  if (count < 2) {
+    passFocus(row, document.querySelector("#emotion-text"));
+    chosen = false;
+  }
+  row.hidden = count < 2;
+  document.querySelector("#emotion-note").hidden = count > 1;
+  if (!chosen) each.checked = count >= MANY;
+  row.lastElementChild.textContent = say("page_each_line", { count });
+}
+
+each.addEventListener("change", () => {
+  chosen = true;
+});
+
+function sendText(text) {
+  const lines = linesOf(text);
+  classify(text, lines.length > 1 && each.checked ? lines : null);
 }
 
 async function watch() {
@@ -49,6 +82,7 @@ async function watch() {
   setTimeout(watch, wait);
 }
 
-form("emotion", classify);
-form("chat", sendMessage, busy);
+form("emotion", sendText, { changed: offerLines });
+form("chat", sendMessage, { blocked: busy });
+offerLines();
 watch();

@@ -2,18 +2,25 @@
 import { has, say } from "./strings.js";
 
 const KEY = "token";
+const UNCHANGED = new Set(["bad_request", "too_long", "too_large", "too_many_lines"]); // fail again as they are
 
-export class Failed extends Error {}
+/** What went wrong, in the page's language. `again`: whether trying again may help; `html`: the reply so far. */
+export class Failed extends Error {
+  constructor(message, again = true, html = null) {
+    super(message);
+    this.again = again;
+    this.html = html;
+  }
+}
 
-/** Post to /api/infer and yield its events as [name, data] while they arrive. */
-export async function* infer(body, signal) {
-  const response = await post(body, signal);
+/** Post to the bot and yield its events as [name, data] while they arrive. Throws Failed, and AbortError. */
+export async function* ask(path, body, signal) {
+  const response = await post(path, body, signal);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let buffer = "";
-  let finished = false;
   for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
+    const { done, value } = await reached(reader.read());
+    if (done) throw new Failed(say("page_lost"));
     buffer += value;
     let end;
     while ((end = buffer.indexOf("\n\n")) >= 0) {
@@ -21,35 +28,39 @@ export async function* infer(body, signal) {
       buffer = buffer.slice(end + 2);
       if (fields.data === undefined) continue; // a comment, sent where nothing else is for long
       const data = JSON.parse(fields.data);
-      if (fields.event === "error") throw new Failed(errorText(data.error));
-      finished ||= fields.event === "done";
+      if (fields.event === "error") throw failure(data.error, data.html);
       yield [fields.event, data];
+      if (fields.event === "done") return;
     }
   }
-  if (!finished) throw new Failed(say("page_lost"));
+}
+
+/** What a promise of the network gives; where the network fails, a sentence. */
+async function reached(promise) {
+  try {
+    return await promise;
+  } catch (problem) {
+    throw problem.name === "AbortError" ? problem : new Failed(say("page_lost"));
+  }
 }
 
 /** An error in the page's language where the catalogue has it, else in the server's words. */
-function errorText({ code, message }) {
-  return has(`page_failed_${code}`) ? say(`page_failed_${code}`) : say("page_failed", { message });
+function failure({ code, message }, html = null) {
+  const known = has(`page_failed_${code}`);
+  return new Failed(known ? say(`page_failed_${code}`) : say("page_failed", { message }), !UNCHANGED.has(code), html);
 }
 
-async function post(body, signal) {
+async function post(path, body, signal) {
   let refused = false;
   for (;;) {
     const headers = { "Content-Type": "application/json", Accept: "text/event-stream" };
     const token = sessionStorage.getItem(KEY);
     if (token) headers.Authorization = `Bearer ${token}`;
-    let response;
-    try {
-      response = await fetch("/api/infer", { method: "POST", headers, body: JSON.stringify(body), signal });
-    } catch (problem) {
-      throw problem.name === "AbortError" ? problem : new Failed(say("page_lost"));
-    }
+    const response = await reached(fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal }));
     if (response.ok) return response;
     const { error } = await response.json().catch(() => ({}));
     const reason = error ?? { message: `HTTP ${response.status}` };
-    if (response.status !== 401 || !(await askToken(refused))) throw new Failed(errorText(reason));
+    if (response.status !== 401 || !(await askToken(refused))) throw failure(reason);
     refused = true;
   }
 }

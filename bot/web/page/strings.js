@@ -8,11 +8,3 @@ export function say(key, values = {}) {
 export function has(key) {
   return key in STRINGS;
 }
-
-/** An element with a class and a text; text is never read as HTML. */
-export function element(tag, kind = "", text = "") {
-  const made = document.createElement(tag);
-  if (kind) made.className = kind;
-  made.textContent = text;
-  return made;
-}

@@ -1,0 +1,69 @@
+// Many lines: a row for each, as it is judged.
+import { button, element, passFocus } from "./dom.js";
+import { ask } from "./server.js";
+import { say } from "./strings.js";
+
+/** The lines of a text that have something in them. */
+export function linesOf(text) {
+  return text.split("\n").map((line) => line.trim()).filter(Boolean);
+}
+
+export async function judgeLines(item, lines) {
+  const status = element("p", "line");
+  const bar = element("progress");
+  const wrong = element("p", "wrong");
+  const table = element("table", "lines");
+  const rows = element("tbody");
+  bar.max = lines.length;
+  bar.setAttribute("aria-label", say("page_classifying"));
+  table.append(rows);
+  let asking = null;
+  const press = button("why", say("page_chat_stop"), () => (asking ? asking.abort() : run()));
+  const row = element("div", "confidence");
+  row.append(bar, wrong, press);
+  item.append(status, row, table);
+
+  const soFar = () => ({ done: rows.childElementCount, count: lines.length });
+
+  function progress() {
+    bar.value = rows.childElementCount;
+    status.textContent = say("page_lines_progress", soFar());
+  }
+
+  async function run() {
+    asking = new AbortController();
+    press.textContent = say("page_chat_stop");
+    wrong.textContent = "";
+    bar.hidden = false;
+    item.setAttribute("aria-busy", "true");
+    progress();
+    try {
+      const rest = lines.slice(rows.childElementCount);
+      for await (const [event, data] of ask("/api/lines", { lines: rest }, asking.signal)) {
+        if (event !== "lines") continue;
+        for (const judged of data.lines) rows.append(rowOf(judged, lines[rows.childElementCount]));
+        progress();
+      }
+      passFocus(press, status);
+      row.remove();
+      status.textContent = say("page_lines_done", soFar());
+    } catch (problem) {
+      if (problem.name !== "AbortError") wrong.textContent = problem.message;
+      bar.hidden = true;
+      press.textContent = problem.name === "AbortError" ? say("page_lines_continue") : say("again");
+      status.textContent = say("page_lines_stopped", soFar());
+    } finally {
+      asking = null;
+      item.removeAttribute("aria-busy");
+    }
+  }
+  await run();
+}
+
+function rowOf(judged, text) {
+  const row = element("tr");
+  const label = judged ? [judged.emoji, judged.label, judged.word].filter(Boolean).join(" ") : "–";
+  const share = judged ? `${Math.round(judged.confidence * 100)}%` : "";
+  row.append(element("td", "label", label), element("td", "share", share), element("td", "text", text));
+  return row;
+}
