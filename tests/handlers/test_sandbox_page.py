@@ -157,3 +157,21 @@ async def test_on_a_phone_nothing_runs_out_of_the_screen(bot: RunningBot, look: 
     await page.get_by_role("button", name="Channels").click()
     await page.get_by_role("button", name="random").click()
     await expect(page.get_by_role("button", name="Invite All-in-One Bot")).to_be_visible()
+
+
+async def test_enter_of_an_input_method_sends_nothing_and_what_cannot_be_sent_is_kept(
+    bot: RunningBot, look: Look
+) -> None:
+    page = await look()
+    box = page.get_by_label("Message #general", exact=True)
+    await box.fill("你好")
+    await box.evaluate(
+        "box => box.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', keyCode: 229, bubbles: true}))"
+    )
+    await expect(box).to_have_value("你好")
+    # What the real network does when nobody listens, without the browser's own line about it in the console.
+    await page.evaluate("() => { window.fetch = () => Promise.reject(new TypeError('Failed to fetch')); }")
+    await box.press("Enter")
+    await expect(page.locator("#main .problem")).to_contain_text("The sandbox does not answer")
+    await expect(box).to_have_value("你好")
+    await expect(page.locator("#main article.message")).to_have_count(0)

@@ -2,19 +2,24 @@
 
 export class Refused extends Error {}
 
+// A network that fails has a code like any other failure.
+function reached(promise) {
+  return promise.catch(() => { throw new Refused("offline"); });
+}
+
 export async function act(name, user, details = {}) {
-  const answer = await fetch(`/people/${name}`, {
+  const answer = await reached(fetch(`/people/${name}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ user, ...details }),
-  });
+  }));
   const body = await answer.json().catch(() => ({ ok: false, error: `HTTP ${answer.status}` }));
   if (!body.ok) throw new Refused(body.error);
   return body.result;
 }
 
 export async function load(user) {
-  const answer = await fetch(`/people/state?user=${encodeURIComponent(user)}`);
+  const answer = await reached(fetch(`/people/state?user=${encodeURIComponent(user)}`));
   if (!answer.ok) throw new Refused(await answer.text());
   return answer.json();
 }

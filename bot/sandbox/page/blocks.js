@@ -1,6 +1,6 @@
 // Block Kit as DOM nodes. `press(action_id, value)` is called when something is pressed.
 
-import { h, icon } from "./dom.js";
+import { h, icon, scrolls } from "./dom.js";
 import { emoji, withEmoji } from "./emoji.js";
 import { choose, confirmFirst } from "./menu.js";
 import { markdown } from "./markdown.js";
@@ -113,7 +113,7 @@ function field(block) {
 function rich(part) {
   if (part.type === "rich_text_section") return h("div", {}, part.elements.map(piece));
   if (part.type === "rich_text_quote") return h("blockquote", {}, part.elements.map(piece));
-  if (part.type === "rich_text_preformatted") return h("pre", {}, h("code", {}, part.elements.map(piece)));
+  if (part.type === "rich_text_preformatted") return scrolls(h("pre", {}, h("code", {}, part.elements.map(piece))), "Code");
   return h(part.style === "ordered" ? "ol" : "ul", {}, part.elements.map((item) => h("li", {}, item.elements.map(piece))));
 }
 

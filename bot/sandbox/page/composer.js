@@ -73,7 +73,7 @@ export function composer({ label, send, commands }) {
   box.addEventListener("input", () => { grow(); look(); });
   box.addEventListener("blur", () => { found = []; draw(); });
   box.addEventListener("keydown", (event) => {
-    if (event.isComposing) return; // Enter that ends an input method's word
+    if (event.isComposing || event.keyCode === 229) return; // an input method's word; Safari says 229 only
     if (found.length && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
       chosen = (chosen + (event.key === "ArrowDown" ? 1 : found.length - 1)) % found.length;
       draw();
@@ -113,6 +113,7 @@ function suggestions(before, commands) {
 
 export function explain(code, room) {
   const words = {
+    offline: "The sandbox does not answer. What you wrote is kept; send it again when it is back.",
     unknown_command: "There is no such command here. Type / to see those there are.",
     not_in_channel: "You are not in this channel.",
     no_text: "There is nothing to send.",

@@ -42,3 +42,9 @@ export function icon(name) {
 export function button(label, name, onclick, props = {}) {
   return h("button", { type: "button", class: "icon-button", title: label, "aria-label": label, onclick, ...props }, icon(name));
 }
+
+// What may be wider than its place: the keyboard can scroll it, and screen readers name it.
+export function scrolls(node, name) {
+  for (const [key, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", name]]) node.setAttribute(key, value);
+  return node;
+}

@@ -1,6 +1,6 @@
 // Markdown that the server turned into HTML: rebuilt here from a list of known elements, nothing else.
 
-import { h } from "./dom.js";
+import { h, scrolls } from "./dom.js";
 import { link } from "./mrkdwn.js";
 
 const KNOWN = new Set("P BR STRONG EM S DEL CODE PRE UL OL LI BLOCKQUOTE H1 H2 H3 H4 H5 H6 HR TABLE THEAD TBODY TR TH TD DIV".split(" "));
@@ -27,10 +27,4 @@ function rebuild(node) {
   for (const name of ["start", "class"]) if (node.hasAttribute(name)) made.setAttribute(name, node.getAttribute(name));
   if (node.hasAttribute("tabindex")) scrolls(made, node.tagName === "PRE" ? "Code" : "Table");
   return made;
-}
-
-// What may be wider than its place: the keyboard can scroll it, and screen readers name it.
-export function scrolls(node, name) {
-  for (const [key, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", name]]) node.setAttribute(key, value);
-  return node;
 }

@@ -1,6 +1,6 @@
 // Slack's own markup as DOM nodes. What is not markup is text.
 
-import { h } from "./dom.js";
+import { h, scrolls } from "./dom.js";
 import { withEmoji } from "./emoji.js";
 import { nameOf, state } from "./state.js";
 
@@ -20,7 +20,7 @@ export function mrkdwn(text) {
   const parts = text.split("```");
   parts.forEach((part, index) => {
     const closed = index < parts.length - 1;
-    if (index % 2 && closed) out.append(h("pre", {}, h("code", { text: unescape(part.replace(/^\n|\n$/g, "")) })));
+    if (index % 2 && closed) out.append(scrolls(h("pre", {}, h("code", { text: unescape(part.replace(/^\n|\n$/g, "")) })), "Code"));
     else out.append(lines(index % 2 ? "```" + part : part));
   });
   return out;
