@@ -40,7 +40,6 @@ class ScriptedEngine:
     closed: int = 0  # answers that were given up
     name: str = "scripted"
     context_tokens: int = 2048
-    measures_logprobs: bool = True
 
     async def score(self, prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
         if self.problem is not None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from bot.app import metrics
-from bot.engine import Engine, EngineBusy, Prompt, PromptTooLong, Sampling, count_text
+from bot.engine import Engine, EngineBusy, NoLabel, Prompt, PromptTooLong, Sampling, count_text
 
 
 class MeasuredEngine:
@@ -27,11 +27,6 @@ class MeasuredEngine:
         """See Engine.context_tokens."""
         return self._engine.context_tokens
 
-    @property
-    def measures_logprobs(self) -> bool:
-        """See Engine.measures_logprobs."""
-        return self._engine.measures_logprobs
-
     def count(self, prompt: Prompt) -> int:
         """See Engine.count."""
         return self._engine.count(prompt)
@@ -41,7 +36,7 @@ class MeasuredEngine:
         with metrics.watch("engine_score") as timer:
             try:
                 return await self._engine.score(prompt, labels, exact=exact)
-            except (EngineBusy, PromptTooLong):
+            except (EngineBusy, PromptTooLong, NoLabel):
                 timer.outcome = "refused"
                 raise
 

@@ -18,7 +18,7 @@ from bot.emotion.evidence import find_evidence
 from bot.emotion.results import Emotion, EmptyText, Explanation
 from bot.emotion.scorer import MAX_CONCURRENT, Scorer
 from bot.emotion.spans import has_letters, is_chinese, normalize_text
-from bot.engine import Engine
+from bot.engine import AnsweredScores, Engine, NoLabel
 from bot.roles import Role
 
 
@@ -33,7 +33,10 @@ class EmotionClassifier:
         self._calibrations: dict[str, asyncio.Task[Calibrations]] = {}
 
     async def classify(self, text: str, *, strict: bool = False, role: str = "emotion") -> Emotion:
-        """The emotion of one text. `strict` forbids the neutral label. Raises EmptyText and EngineError."""
+        """The emotion of one text. `strict` forbids the neutral label. Raises EmptyText and EngineError.
+
+        NoLabel, a kind of EngineError, says what another server's model answered in place of a label.
+        """
         return await self._classify(text, strict, role, batched=False)
 
     async def classify_many(
@@ -64,7 +67,6 @@ class EmotionClassifier:
     async def explain(self, text: str, emotion: Emotion, *, role: str = "emotion") -> Explanation:
         """Why `text` is classified as `emotion`: the spans without which its label would be less likely."""
         chosen = self._role(role)
-        calibration = (await self.calibrations(chosen)).of(text)
         at = [label.name for label in chosen.labels].index(emotion.label)
         # What was classified strictly is explained strictly.
         forbidden = [
@@ -73,10 +75,11 @@ class EmotionClassifier:
 
         async def probability(texts: Sequence[str]) -> list[float]:
             legible = [each for each in texts if has_letters(normalize_text(each))]
-            scores = await self._scorer.score_many(chosen, legible, exact=True)
-            shares = iter(calibration.probabilities(row, forbidden)[at] for row in scores)
-            # Without a letter in it a text makes all labels equally likely.
+            # Without a letter in it, or an answer to it, a text makes all labels equally likely.
             equal = 1 / (len(chosen.labels) - len(forbidden))
+            rows = await asyncio.gather(*(self._score(chosen, each, exact=True) for each in legible))
+            calibration = await self._calibration(chosen, text, rows)
+            shares = iter(calibration.probabilities(row, forbidden)[at] if row else equal for row in rows)
             return [next(shares) if has_letters(normalize_text(each)) else equal for each in texts]
 
         evidence = await find_evidence(text, probability)
@@ -98,18 +101,34 @@ class EmotionClassifier:
     async def _calibrate(self, role: Role) -> Calibrations:
         if (loaded := load_calibrations(role, self._model_dir)) is not None:
             return loaded
-        scores = [await self._scorer.score_many(role, CONTENT_FREE[script]) for script in SCRIPTS]
-        if not self._engine.measures_logprobs:  # known after the first scores
-            plain = Calibration((0.0,) * len(role.labels), 1.0)
-            return Calibrations(plain, plain)
-        return Calibrations(*map(contextual_calibration, scores))
+        found = []
+        for script in SCRIPTS:
+            rows = await asyncio.gather(*(self._score(role, text) for text in CONTENT_FREE[script]))
+            measured = [row for row in rows if row and not isinstance(row, AnsweredScores)]
+            found.append(contextual_calibration(measured) if measured else _uncalibrated(role))
+        return Calibrations(*found)
+
+    async def _calibration(
+        self, role: Role, text: str, rows: Sequence[Sequence[float] | None]
+    ) -> Calibration:
+        """What fits all of `rows`, scores of `text` or its parts: none fits an answered label."""
+        if any(isinstance(row, AnsweredScores) for row in rows):
+            return _uncalibrated(role)
+        return (await self.calibrations(role)).of(text)
+
+    async def _score(self, role: Role, text: str, *, exact: bool = False) -> list[float] | None:
+        """The text's scores; None where the model answers no label to it."""
+        try:
+            return await self._scorer.score(role, text, batched=True, exact=exact)
+        except NoLabel:
+            return None
 
     async def _classify(self, text: str, strict: bool, name: str, *, batched: bool) -> Emotion:
         role = self._role(name)
         if not normalize_text(text):
             raise EmptyText
-        calibration = (await self.calibrations(role)).of(text)
         scores = await self._scorer.score(role, text, batched=batched)
+        calibration = await self._calibration(role, text, [scores])
         shares = calibration.probabilities(scores, _neutral(role) if strict else ())
         best = max(range(len(shares)), key=shares.__getitem__)
         label = role.labels[best]
@@ -127,6 +146,10 @@ class EmotionClassifier:
 def _neutral(role: Role) -> list[int]:
     """Places of the labels that `strict` forbids."""
     return [at for at, label in enumerate(role.labels) if label.neutral]
+
+
+def _uncalibrated(role: Role) -> Calibration:
+    return Calibration((0.0,) * len(role.labels), 1.0)
 
 
 def _failed(task: asyncio.Task[Calibrations]) -> bool:

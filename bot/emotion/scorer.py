@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bot.emotion.spans import CHUNK_SIZE, MIN_CHUNK_SIZE, chunks, normalize_text
-from bot.engine import Engine, PromptTooLong
+from bot.engine import AnsweredScores, Engine, PromptTooLong
 from bot.roles import Role
 
 MAX_CONCURRENT = 32  # prompts of batches and explanations that wait for the engine at once
@@ -29,11 +29,11 @@ class Scorer:
     ) -> list[float]:
         """The score of each label, in their order: the mean log-probability of its spellings.
 
-        The scores of a text's chunks are averaged by length.
+        The scores of a text's chunks are averaged by length; they are AnsweredScores where one of them is.
         batched: take one of MAX_CONCURRENT slots, so that a batch does not fill the engine's queue.
         exact: as in Engine.score; True for comparing texts that differ by little, where the faster
             way would round the difference off.
-        Raises PromptTooLong where not even a small chunk fits, and EngineError.
+        Raises PromptTooLong where not even a small chunk fits, NoLabel and other kinds of EngineError.
         """
         parts = [part for part in chunks(normalize_text(text), CHUNK_SIZE) if part.strip()] or [""]
         batched = batched or len(parts) > 1
@@ -63,7 +63,8 @@ class Scorer:
         scores = await self._engine.score(role.prompt(text), flat, exact=exact)
         lowest = max(scores) - MAX_DISTANCE
         remaining = iter(max(score, lowest) for score in scores)
-        return [sum(next(remaining) for _ in each) / len(each) for each in spellings]
+        means = [sum(next(remaining) for _ in each) / len(each) for each in spellings]
+        return AnsweredScores(means) if isinstance(scores, AnsweredScores) else means
 
 
 def weighted_mean(rows: Sequence[Sequence[float]], weights: Sequence[int]) -> list[float]:
@@ -73,7 +74,8 @@ def weighted_mean(rows: Sequence[Sequence[float]], weights: Sequence[int]) -> li
     """
     total = sum(weights)
     centred = [[value - sum(row) / len(row) for value in row] for row in rows]
-    return [
+    means = [
         sum(row[at] * weight for row, weight in zip(centred, weights, strict=True)) / total
         for at in range(len(rows[0]))
     ]
+    return AnsweredScores(means) if any(isinstance(row, AnsweredScores) for row in rows) else means

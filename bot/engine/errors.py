@@ -23,6 +23,15 @@ class PromptTooLong(EngineError):
         self.tokens, self.limit = tokens, limit
 
 
+class NoLabel(EngineError):
+    """The model was asked for a label and answered something else, which `answer` is the beginning of."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = " ".join(answer.split())[:100]
+        said = f"“{self.answer}”" if self.answer else "nothing"
+        super().__init__(f"the server's model answered {said} instead of a label")
+
+
 def is_out_of_memory(problem: BaseException) -> bool:
     """Whether memory ran out: Python's own, or torch's, which has no type of its own on a CPU."""
     text = str(problem).lower()

@@ -58,6 +58,10 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
 
+class AnsweredScores(list[float]):
+    """Scores of a label that the model only answered: no log-probabilities, so that no calibration fits."""
+
+
 class Engine(Protocol):
     """One model. `score` and `stream` are its two methods; the rest is bookkeeping.
 
@@ -77,15 +81,12 @@ class Engine(Protocol):
         """How many tokens prompt and answer may have together."""
         ...
 
-    @property
-    def measures_logprobs(self) -> bool:
-        """Whether scores are log-probabilities; False where only the label that is answered is known."""
-        ...
-
     async def score(self, prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
         """The log-probability of each label as the whole answer's beginning, in the order given.
 
         A label of several tokens has the sum of its tokens' log-probabilities. Nothing is generated.
+        Another server may tell none for a text: then they are AnsweredScores, or NoLabel is raised where
+        its model answers no label.
         exact: False for a caller that only compares the labels of this one call: every score may be off
             by the same constant, and activations may be quantized to 8 bits. Then only the labels' own
             rows of the LM head are computed, which is much faster where each label is one token; a

@@ -17,6 +17,7 @@ from bot.engine.scheduling.scheduler import Scheduler
 from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.text.detokenizer import Detokenizer
 from bot.engine.text.sampling import Sampler, read_generation_config
+from bot.engine.text.thoughts import ThoughtFilter
 
 MEGABYTE = 1_000_000
 # KV caches of running answers may take this many times the memory of those that are only kept.
@@ -65,11 +66,6 @@ class LocalEngine:
         """How many tokens prompt and answer may have together."""
         return self._context
 
-    @property
-    def measures_logprobs(self) -> bool:
-        """True: scores are computed from the logits."""
-        return True
-
     def count(self, prompt: Prompt) -> int:
         """How many tokens `prompt` has, with the template's own."""
         return len(self.tokenizer.encode(prompt))
@@ -104,6 +100,7 @@ class LocalEngine:
         if len(ids) + 1 > self._context:
             raise PromptTooLong(len(ids), self._context - 1)
         text = Detokenizer(self.tokenizer, sampling.stop)
+        thoughts = ThoughtFilter(self.tokenizer.opened_thought, begun=bool(prompt.opening))
         pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue()
 
         def on_token(token: int) -> bool:
@@ -131,7 +128,10 @@ class LocalEngine:
             while (piece := await pieces.get()) is not None:
                 if isinstance(piece, Exception):
                     raise piece
-                yield piece
+                if shown := thoughts.push(piece):
+                    yield shown
+            if shown := thoughts.flush():
+                yield shown
         finally:
             self.scheduler.cancel(request)
 

@@ -47,10 +47,6 @@ class ReferenceEngine:
     def context_tokens(self) -> int:
         return self._context
 
-    @property
-    def measures_logprobs(self) -> bool:
-        return True
-
     def count(self, prompt: Prompt) -> int:
         return len(self.tokenizer.encode(prompt))
 

@@ -1,9 +1,10 @@
 """An OpenAI-compatible server behind the engine's two methods: llama.cpp, vLLM, another of these bots.
 
 `score` asks for the log-probabilities of the answer's first token and compares the labels by them.
-Where several labels begin with the same token, the answer is continued from there. A server that
-tells no log-probabilities is asked for the answer itself: its label then has UNSURE as its
-probability, whatever the model thinks, because nothing more is known.
+Where several labels begin with the same token, the answer is continued from there. Where the server
+tells none for a text, or none of a label, that text is asked for the answer itself: its label then has
+UNSURE as its probability, whatever the model thinks, because nothing more is known. A server that told
+none several times on end is asked for answers alone for a while.
 """
 
 from __future__ import annotations
@@ -12,25 +13,30 @@ import asyncio
 import json
 import logging
 import math
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from bot.app.proxies import open_url, proxy_for
-from bot.engine.errors import EngineBusy, EngineError, PromptTooLong
-from bot.engine.interface import Prompt, Sampling
+from bot.engine.errors import EngineBusy, EngineError, NoLabel, PromptTooLong
+from bot.engine.interface import AnsweredScores, Prompt, Sampling
 from bot.engine.label_match import answered_label, best_token, compare
+from bot.engine.text.thoughts import ThoughtFilter
 
 log = logging.getLogger(__name__)
 
 UNSURE = 0.75  # probability of an answered label where the server tells none
 TOP = 20  # alternatives a token: the most that OpenAI's shape allows
 DEPTH = 6  # tokens that labels may have in common at their beginning
+MUTE_AFTER = 3  # replies on end without log-probabilities, until they are not asked for
+RETRY_SECONDS = 300.0  # for which they are not
+THOUGHT_TOKENS = 1024  # that a reasoning model may write before a label
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 120.0  # between two pieces of an answer
 _EXTRA = ("top_k", "min_p", "repetition_penalty")  # known to most local servers, refused by some others
@@ -49,18 +55,14 @@ class RemoteEngine:
         self._context = context_tokens
         self._model = model
         self._plain = False  # the server refuses what OpenAI's does not know
-        self._logprobs = True  # the server tells log-probabilities
+        self._without = 0  # replies on end that told no log-probabilities
+        self._mute_since = 0.0  # monotonic seconds
         self._http: aiohttp.ClientSession | None = None
         self._discover()
 
     @property
     def name(self) -> str:
         return self._model or "remote"
-
-    @property
-    def measures_logprobs(self) -> bool:
-        """See Engine.measures_logprobs: False once the server has shown that it gives none."""
-        return self._logprobs
 
     @property
     def context_tokens(self) -> int:
@@ -71,29 +73,15 @@ class RemoteEngine:
         return sum(5 + _guess(message.content) for message in prompt.messages) + _guess(prompt.opening)
 
     async def score(self, prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
-        if self._logprobs:
+        if self._without < MUTE_AFTER or time.monotonic() - self._mute_since >= RETRY_SECONDS:
             scores = await self._compare(prompt, labels, DEPTH)
             if scores is not None:
                 return scores
-            if self._logprobs:
-                self._logprobs = False
-                log.warning("the server at LLM_URL tells no log-probabilities; confidence is not measured")
-        longest = max(len(label) for label in labels)
-        greedy = Sampling(max_tokens=2 * longest + 4, temperature=0.0)
-        said = ""
-        async with aclosing(self.stream(prompt, greedy)) as pieces:
-            async for piece in pieces:
-                said += piece
-                if len(said) >= longest and answered_label(said, labels):
-                    break
-        chosen = answered_label(said, labels)
-        if chosen is None:
-            raise EngineError("the model behind LLM_URL answered with none of the labels")
-        rest = math.log((1 - UNSURE) / max(1, len(labels) - 1))
-        return [math.log(UNSURE) if label == chosen else rest for label in labels]
+        return await self._ask_for_label(prompt, labels)
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str]:
         body = self._body(prompt, sampling) | {"stream": True}
+        thoughts = ThoughtFilter(begun=bool(prompt.opening))
         finished = False
         async with self._post(body) as answer:
             async for event in _events(answer):
@@ -101,8 +89,10 @@ class RemoteEngine:
                     raise EngineError(f"the server at LLM_URL failed: {_said(event)}")
                 for choice in event.get("choices") or []:
                     finished = finished or bool(choice.get("finish_reason"))
-                    if piece := (choice.get("delta") or {}).get("content"):
+                    if piece := thoughts.push(_text((choice.get("delta") or {}).get("content"))):
                         yield piece
+        if rest := thoughts.flush():
+            yield rest
         if not finished:
             raise EngineError("the server at LLM_URL broke its answer off")
 
@@ -113,28 +103,59 @@ class RemoteEngine:
         if self._http is not None:
             await self._http.close()
 
+    async def _ask_for_label(self, prompt: Prompt, labels: Sequence[str]) -> AnsweredScores:
+        """Scores by the label that the model answers. Raises NoLabel where that is none."""
+        longest = max(len(label) for label in labels)
+        enough = 2 * longest + 4
+        room = min(enough + THOUGHT_TOKENS, self._context - self.count(prompt))
+        said = ""
+        greedy = Sampling(max_tokens=max(enough, room), temperature=0.0)
+        async with aclosing(self.stream(prompt, greedy)) as pieces:
+            async for piece in pieces:
+                said += piece
+                if len(said) >= longest and (answered_label(said, labels) or len(said) > 8 * enough):
+                    break
+        chosen = answered_label(said, labels)
+        if chosen is None:
+            raise NoLabel(said)
+        rest = math.log((1 - UNSURE) / max(1, len(labels) - 1))
+        return AnsweredScores(math.log(UNSURE) if label == chosen else rest for label in labels)
+
     async def _compare(self, prompt: Prompt, labels: Sequence[str], depth: int) -> list[float] | None:
-        """Each label's log-probability by the first token; None where the server tells none."""
-        body = self._body(prompt, Sampling(max_tokens=1, temperature=0.0))
-        body |= {"logprobs": True, "top_logprobs": TOP}
-        try:
-            async with self._post(body) as answer:
-                found = await answer.json()
-        except _Refused:
-            return None
-        top = _top(found)
+        """Each label's log-probability by the first token; None where the server does not tell it."""
+        top = await self._top(prompt)
         scores = compare(top, labels) if top else None
-        if scores is None or depth == 0:
-            return scores
+        if scores is None:
+            return None
         # Labels that begin with the same token are told apart by what follows it.
         for token, alike in best_token(top, labels).items():
             if len(alike) > 1:
+                if depth == 0:
+                    return None
                 opened = Prompt(prompt.messages, prompt.shared, prompt.opening + token)
                 rests = [labels[at].removeprefix(token) for at in alike]
                 deeper = await self._compare(opened, rests, depth - 1)
-                for at, more in zip(alike, deeper or [0.0] * len(alike), strict=True):
+                if deeper is None:
+                    return None
+                for at, more in zip(alike, deeper, strict=True):
                     scores[at] += more
         return scores
+
+    async def _top(self, prompt: Prompt) -> dict[bytes, float]:
+        """The likeliest first tokens and their log-probabilities; empty where the server tells none."""
+        body = self._body(prompt, Sampling(max_tokens=1, temperature=0.0))
+        body |= {"logprobs": True, "top_logprobs": TOP}
+        top: dict[bytes, float] = {}
+        with suppress(_Refused):
+            async with self._post(body) as answer:
+                with suppress(ValueError):  # no JSON
+                    top = _top(await answer.json(content_type=None))
+        self._without = 0 if top else self._without + 1
+        if self._without == MUTE_AFTER:
+            log.warning("the server at LLM_URL tells no log-probabilities; confidence is not measured")
+        if self._without >= MUTE_AFTER:
+            self._mute_since = time.monotonic()
+        return top
 
     def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         messages = [{"role": each.speaker, "content": each.content} for each in prompt.messages]
@@ -256,12 +277,23 @@ async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any
 
 def _top(found: Any) -> dict[bytes, float]:
     """The likeliest first tokens and their log-probabilities; empty where there are none."""
+    top = {}
     try:
-        entries = found["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-        pairs = [(e.get("bytes"), e["token"], float(e["logprob"])) for e in entries]
-    except (KeyError, IndexError, TypeError, ValueError):
+        for entry in found["choices"][0]["logprobs"]["content"][0]["top_logprobs"]:
+            raw, logprob = entry.get("bytes"), float(entry["logprob"])
+            if math.isfinite(logprob):
+                top[bytes(raw) if raw else str(entry["token"]).encode()] = logprob
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError):
         return {}
-    return {bytes(raw) if raw else str(token).encode(): logprob for raw, token, logprob in pairs}
+    return top
+
+
+def _text(content: Any) -> str:
+    """The text of a message: a string, or parts of which only those of type text are shown."""
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
+        return "".join(str(part.get("text") or "") for part in parts)
+    return content if isinstance(content, str) else ""
 
 
 def _said(found: Any) -> str:

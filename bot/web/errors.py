@@ -15,7 +15,7 @@ from bot.app.logs import request_id
 from bot.app.metrics import ERRORS, RequestTimer, watch
 from bot.conversation import QuestionTooLong, UnknownRole
 from bot.emotion import EmptyText
-from bot.engine import EngineBusy, EngineError, PromptTooLong
+from bot.engine import EngineBusy, EngineError, NoLabel, PromptTooLong
 from bot.storage import StorageError
 from bot.web.responses import json_response
 
@@ -113,6 +113,8 @@ def refusal(problem: Exception) -> Refused:
         return bad_request(str(problem))
     if isinstance(problem, web.HTTPRequestEntityTooLarge):
         return Refused(413, "too_large", "the request's body is too large: at most 1 MiB is read")
+    if isinstance(problem, NoLabel):
+        return Refused(503, "no_label", str(problem), retry_after=2)
     if isinstance(problem, EngineError):
         log.error("the engine failed: %s", problem)
         return Refused(503, "engine_failed", "the model could not answer this; try again", retry_after=2)

@@ -11,13 +11,13 @@ from collections.abc import AsyncGenerator, Sequence
 from slack_sdk.errors import SlackApiError
 
 from bot.conversation import QuestionTooLong
-from bot.engine import EngineBusy, EngineError, PromptTooLong
+from bot.engine import EngineBusy, EngineError, NoLabel, PromptTooLong
 from bot.inbox import Job
 from bot.inbox.payloads import Payload, Question
 from bot.roles import split_tag
 from bot.storage import Turn
 from config.strings import Strings
-from handlers.formatting.sanitize import quote
+from handlers.formatting.sanitize import escape, quote
 from handlers.replies import blocks
 from handlers.replies.channel_context import ChannelUnreadable, quote_viewed_channel
 from handlers.replies.emotion_reply import Classified, classify
@@ -134,7 +134,11 @@ class ChatReplies:
             await self.say(job, question, strings("too_late"), found)
             return
         text = split_tag(await message_text(self._slack, question.message))[1]
-        result = await classify(self._slack, strings, text, user_key(question.team, question.user))
+        try:
+            result = await classify(self._slack, strings, text, user_key(question.team, question.user))
+        except NoLabel as problem:
+            await self.say(job, question, strings("no_label", answer=escape(problem.answer)), found)
+            return
         if result is None:
             await self.say(job, question, strings("usage_emotion"), found)
             return

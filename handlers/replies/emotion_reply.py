@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bot.emotion import Emotion, EmptyText
 from bot.emotion.sentences import emotion_line
+from bot.engine import NoLabel
 from bot.inbox import Job
 from bot.inbox.payloads import ClassifyText
 from config.strings import Strings
@@ -70,7 +71,11 @@ async def show_emotion(slack: SlackContext, job: Job[ClassifyText]) -> None:
         await respond_once(slack, job, strings("too_late"))
         return
     user = user_key(payload.team, payload.user)
-    result = await classify(slack, strings, payload.text, user, payload.role)
+    try:
+        result = await classify(slack, strings, payload.text, user, payload.role)
+    except NoLabel as problem:
+        await respond_once(slack, job, strings("no_label", answer=escape(problem.answer)))
+        return
     if result is None:
         await respond_once(slack, job, strings("nothing_to_classify"))
         return

@@ -38,7 +38,6 @@ class Scripted:
     fails: bool = False
     name: str = "scripted"
     context_tokens: int = 4096
-    measures_logprobs: bool = True
 
     async def score(self, prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
         negative = "-" in prompt.messages[-1].content

@@ -23,6 +23,8 @@ class Server:
 
     tops: dict[str, Top] = field(default_factory=dict)
     raw_bytes: bool = False  # tokens are told as bytes too, as text that no JSON can hold
+    odd: list[str] = field(default_factory=list)  # bodies of the next replies that do not stream
+    deltas: list[dict[str, Any]] = field(default_factory=list)  # streamed in place of `words`
     words: list[str] = field(default_factory=lambda: ["正", "面"])
     status: int = 200
     said: str = "no"
@@ -49,6 +51,8 @@ class Server:
                 return web.json_response({"error": {"message": f"unknown {name}"}}, status=400)
         if body.get("stream"):
             return await self._stream(request)
+        if self.odd:
+            return web.Response(text=self.odd.pop(0), content_type="application/json")
         last = body["messages"][-1]
         top = self.tops.get(last["content"] if last["role"] == "assistant" else "", {})
         entries = [
@@ -61,8 +65,8 @@ class Server:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
-        for word in self.words:
-            event = json.dumps({"choices": [{"delta": {"content": word}}]}, ensure_ascii=False).encode()
+        for delta in self.deltas or [{"content": word} for word in self.words]:
+            event = json.dumps({"choices": [{"delta": delta}]}, ensure_ascii=False).encode()
             for at in range(0, len(event), 5):  # however the network cuts it
                 await answer.write((b"data: " if at == 0 else b"") + event[at : at + 5])
             await answer.write(b"\r\n\r\n: comment\n\n")

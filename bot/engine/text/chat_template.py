@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tokenizers import AddedToken, Tokenizer
 from bot.engine.config.arrays import common_prefix
 from bot.engine.errors import EngineError
 from bot.engine.interface import Message, Prompt, Speaker
+from bot.engine.text.thoughts import OPENED
 
 # Used where a model directory brings no template of its own (the ChatML of the Qwen family).
 CHATML = (
@@ -100,6 +101,15 @@ class ChatTokenizer:
         names = [self._names["eos_token"], "<|im_end|>", "<|endoftext|>", "<|eot_id|>"]
         return {self._added[name] for name in names if name in self._added}
 
+    @cached_property
+    def opened_thought(self) -> str:
+        """The tag of the thought that the template has begun where the answer goes on; "" for none."""
+        try:
+            opened = OPENED.search(self._render([{"role": "user", "content": "a"}], answer=True))
+        except EngineError:  # it wants other messages: those are told when they are encoded
+            return ""
+        return opened[1] if opened else ""
+
     def _encode_piece(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
@@ -116,15 +126,7 @@ class ChatTokenizer:
             {"role": message.speaker, "content": f"\ue000{number}\ue001"}
             for number, message in enumerate(messages)
         ]
-        try:
-            text = self._template.render(
-                messages=placeholders,
-                add_generation_prompt=answer,
-                enable_thinking=False,
-                **self._names,
-            )
-        except TemplateError as problem:
-            raise EngineError(f"the model's chat template refuses this conversation: {problem}") from None
+        text = self._render(placeholders, answer)
         contents = [message.content for message in messages]
         # A control token is looked for only in what the template wrote; the text between two of
         # them is encoded in one go, so that pieces merge exactly as they did in training.
@@ -143,6 +145,16 @@ class ChatTokenizer:
                     pending += part
         pending += opening
         return ids + (self.encode_text(pending) if pending else [])
+
+    def _render(self, messages: Sequence[Mapping[str, str]], answer: bool) -> str:
+        try:
+            return str(
+                self._template.render(
+                    messages=messages, add_generation_prompt=answer, enable_thinking=False, **self._names
+                )
+            )
+        except TemplateError as problem:
+            raise EngineError(f"the model's chat template refuses this conversation: {problem}") from None
 
 
 def _open_tokenizer(file: Path, vocab_size: int | None) -> Tokenizer:
