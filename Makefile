@@ -2,15 +2,14 @@
 .DEFAULT_GOAL := help
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip install --disable-pip-version-check --constraint constraints.txt
+PIP := $(PY) -m pip install --disable-pip-version-check --constraint $(VENV)/constraints.txt
 
 # Any Python from 3.10 to 3.13 that can make environments: `make run PYTHON=python3.12` chooses.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.10; do \
   $$name -c 'import ensurepip, sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
   2>/dev/null && echo $$name && break; done)
 
-# On x86 Linux the default index has torch for graphics cards, several GB: TORCH_INDEX=URL takes it
-# from the index of CPU builds that torch's own installation page names.
+# The only index to take torch from; without one, bot/app/torch_build.py chooses and says so.
 TORCH_INDEX ?=
 
 .PHONY: help setup run test lint bench arm64 clean same-python
@@ -60,8 +59,10 @@ ifneq ($(origin PYTHON),file)
 endif
 
 # torch first and alone, so that nothing else chooses its build.
-$(VENV)/.installed: pyproject.toml constraints.txt | $(PY) same-python
-	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+$(VENV)/constraints.txt: pyproject.toml constraints.txt | $(PY) same-python
+	$(PY) -m bot.app.torch_build $@ $(if $(TORCH_INDEX),--index $(TORCH_INDEX))
+
+$(VENV)/.installed: $(VENV)/constraints.txt
 	$(PIP) --editable .
 	@touch $@
 

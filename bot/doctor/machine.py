@@ -157,7 +157,7 @@ def torch_build() -> Finding:
         return doubtful(
             "torch",
             "is a build for graphics cards, which takes gigabytes and is not used",
-            "pip install torch --index-url https://download.pytorch.org/whl/cpu",
+            "`make clean`, then `make setup`, which takes the build for processors where it can be had",
         )
     return fine("torch", f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()} kernels")
 
