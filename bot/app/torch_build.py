@@ -190,10 +190,15 @@ def usual_size() -> tuple[int | None, bool]:
 
 
 def usual_index() -> str:
-    """The index that pip is configured to use: by the environment, else by its files."""
+    """The index that pip is configured to use: by the environment, else by its files.
+
+    Raises Unsuitable where pip is to look elsewhere too, so that it is open which wheel it takes.
+    """
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
+    if re.search(r"\.(extra-index-url|find-links|no-index)=", listed.stdout):
+        raise Unsuitable("is not pip's only place")
     found = dict(re.findall(r"^(:env:|install|global)\.index-url='([^']+)'", listed.stdout, re.MULTILINE))
     return next((found[place] for place in (":env:", "install", "global") if place in found), USUAL_INDEX)
 

@@ -123,10 +123,12 @@ def setup(fresh: Path, indexes: Indexes, tmp_path: Path) -> Iterator[Any]:
     own |= {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": indexes.address("usual"), "PIP_RETRIES": "0"}
     own["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
 
-    def run(*arguments: str) -> Setup:
+    def run(*arguments: str, **more: str) -> Setup:
         file = tmp_path / "constraints.txt"
         command = [str(python), "-m", "bot.app.torch_build", str(file), *arguments]
-        ended = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=False)
+        ended = subprocess.run(
+            command, cwd=ROOT, env={**own, **more}, capture_output=True, text=True, check=False
+        )
         lines = [line for line in ended.stdout.splitlines() if line.startswith("torch: ")]
         listed = subprocess.run(
             [str(python), "-m", "pip", "list", "--format=freeze"], env=own, capture_output=True, text=True
@@ -201,6 +203,14 @@ def test_a_download_that_fails_midway_falls_back_with_a_line(indexes: Indexes, s
     assert f"{indexes.address('cpu')} failed" in second
     assert done.errors
     assert (done.code, done.there) == (0, VERSION)
+
+
+def test_where_pip_looks_in_several_places_no_amount_is_made_up(indexes: Indexes, setup: Any) -> None:
+    indexes.add("usual", VERSION)
+    indexes.add("more", f"{VERSION}+more", "py3-none-any")
+    done = setup("--cpu-index", "http://127.0.0.1:9/cpu", PIP_EXTRA_INDEX_URL=indexes.address("more"))
+    assert done.line.startswith("torch: from the usual package index: how much will be fetched is not known")
+    assert (done.code, done.there) == (0, f"{VERSION}+more")
 
 
 def test_torch_index_decides(indexes: Indexes, setup: Any) -> None:
