@@ -94,6 +94,12 @@ class Conversations:
         """Take up what was said in a thread while the bot was not asked."""
         await self._storage.absorb(thread, turns)
 
+    async def retract(self, thread: str, ts: str) -> None:
+        """Delete one question and its answer, cached keys and values included."""
+        async with self._locks.setdefault(thread, asyncio.Lock()):
+            await self._storage.retract(thread, ts)
+            await self._engine.forget(thread)
+
     async def forget(self, thread: str) -> None:
         """Delete a thread's history here, its cached keys and values included."""
         async with self._locks.setdefault(thread, asyncio.Lock()):

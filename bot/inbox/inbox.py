@@ -22,7 +22,15 @@ from bot.app import metrics, retry
 from bot.app.logs import request_id
 from bot.inbox.fair_share import FairGate, exceeds_share
 from bot.inbox.job import InboxFull, Job
-from bot.inbox.payloads import Undecodable, UndecodablePayload, decode, decode_or_explain, undecodable
+from bot.inbox.payloads import (
+    Payload,
+    Undecodable,
+    UndecodablePayload,
+    decode,
+    decode_or_explain,
+    encode,
+    undecodable,
+)
 from bot.inbox.recorder import Recorder
 from bot.storage import Request, Storage, StorageError
 
@@ -56,6 +64,7 @@ class Inbox:
 
     most: how many may be unfinished; one person may have a quarter of that and one channel half.
     apology: says to the person that the request of a job failed.
+    retract: takes back what was answered of a job whose message was deleted.
     is_transient: whether a problem goes away by itself, so that the request, or the apology, is tried again.
     is_hopeless: whether nobody can be told of a problem: the request ends without an apology.
     """
@@ -63,6 +72,7 @@ class Inbox:
     def __init__(self, storage: Storage, most: int = 64) -> None:
         self._storage, self._most = storage, most
         self.apology: Answer | None = None
+        self.retract: Answer | None = None
         self.is_transient: Callable[[Exception], bool] = lambda problem: False
         self.is_hopeless: Callable[[Exception], bool] = lambda problem: False
         self.outcomes: Counter[str] = Counter()  # answered, failed, dropped, refused
@@ -179,6 +189,33 @@ class Inbox:
         """The unfinished job of this key."""
         return self._jobs.get(key)
 
+    def about(self, key: str) -> list[Job[Any]]:
+        """The unfinished jobs of one message: its request `key`, and those that ask it again."""
+        return [job for each, job in self._jobs.items() if each == key or each.startswith(f"{key}:")]
+
+    def is_running(self, job: Job[Any]) -> bool:
+        """Whether it is being answered now."""
+        return job.key in self._running
+
+    async def revise(self, job: Job[Any], kind: str, payload: Payload) -> None:
+        """Answer an unfinished job as its message reads now, anew where that has begun, in its own place.
+
+        Raises StorageError; what is not stored is known to this process alone.
+        """
+        job.request, job.payload = replace(job.request, kind=kind, payload=encode(payload)), payload
+        self._interrupt(job)
+        await self._storage.revise(job.request)
+
+    def withdraw(self, job: Job[Any]) -> None:
+        """Answer an unfinished job no more: its message was deleted."""
+        job.withdrawn = True
+        self._interrupt(job)
+
+    def _interrupt(self, job: Job[Any]) -> None:
+        if self.is_running(job):
+            job.outdated = True
+            job.stop.set()
+
     async def earlier_done(self, job: Job[Any]) -> None:
         """Wait until everything that the same person asked before `job` is finished."""
         while True:
@@ -229,7 +266,7 @@ class Inbox:
                 if self._closing:
                     return False
                 job.place = 0
-                if await self._attempt(kind, job):
+                if await self._attempt(job):
                     return True
             await asyncio.sleep(retry.pause(attempt, LONGEST_PAUSE))
             job.resumed = True
@@ -239,7 +276,7 @@ class Inbox:
     def _kind(self, job: Job[Any]) -> _Kind:
         return _UNDECODABLE if isinstance(job.payload, Undecodable) else self._kinds[job.request.kind]
 
-    async def _attempt(self, kind: _Kind, job: Job[Any]) -> bool:
+    async def _attempt(self, job: Job[Any]) -> bool:
         """Have a request answered, or an apology said; False when neither could be delivered."""
         self._running.add(job.key)
         request_id.set(job.key)
@@ -247,12 +284,12 @@ class Inbox:
         try:
             try:
                 await self._storage.advance(job.key, "answering")
-                await kind.answer(job)
+                await self._answer(job)
             except Exception as failure:  # whatever it was, the next request must be answered
                 if self.is_transient(failure):
                     log.warning("request %s is tried again: %s", job.key, type(failure).__name__)
                     return False
-                if self.is_hopeless(failure):
+                if job.withdrawn or self.is_hopeless(failure):
                     log.warning("request %s cannot be answered any more: %s", job.key, failure)
                 else:
                     log.exception("request %s failed", job.key)
@@ -270,6 +307,24 @@ class Inbox:
         self.outcomes[outcome] += 1
         metrics.finished("slack", outcome, job.age + time.monotonic() - job.since)
         return True
+
+    async def _answer(self, job: Job[Any]) -> None:
+        """Have it answered, anew where its message was edited meanwhile; taken back where it was deleted."""
+        while not job.withdrawn:
+            if job.outdated:
+                job.outdated, job.resumed = False, True
+                job.stop.clear()
+            try:
+                await self._kind(job).answer(job)
+            except Exception:
+                if not job.outdated:
+                    raise
+            if not job.outdated:
+                return
+        self.refuse(job.key)
+        job.dropped = True
+        if self.retract is not None:
+            await self.retract(job)
 
     async def _apologised(self, job: Job[Any]) -> bool:
         try:

@@ -35,6 +35,8 @@ class Job(Generic[P_co]):
     dropped: bool = False  # set by the answerer: it was no request after all
     place: int = 0  # how many are ahead of it; 0 once it is being answered
     stop: asyncio.Event = field(default_factory=asyncio.Event)  # set when a person wants no more of it
+    outdated: bool = False  # its message was edited or deleted: what is being written is not wanted any more
+    withdrawn: bool = False  # its message was deleted
     posted: str | None = None  # the ts of the message that holds the answer
     since: float = field(default_factory=time.monotonic)
 

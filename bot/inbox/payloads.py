@@ -41,6 +41,7 @@ class Question:
     surface: str  # mention, thread, direct, assistant or command
     again: int = 0  # how often the same message was asked before
     replaces: str = ""  # key of the request whose answer this one's takes the place of
+    edits: int = 0  # how often the message was edited before it was answered
 
     def __post_init__(self) -> None:
         for name, value in (("ts", self.ts), ("thread_ts", self.thread_ts)):

@@ -42,6 +42,13 @@ class AcceptedRequests(Database):
             return (await connection.execute(known)).scalar_one_or_none() == request.received_at
 
     @transaction
+    async def revise(self, request: Request) -> None:
+        """Store the kind and the payload of a request anew, unless it is finished."""
+        mine = update(RequestRow).where(RequestRow.key == request.key, RequestRow.state.in_(UNFINISHED))
+        async with self._write() as connection:
+            await connection.execute(mine.values(kind=request.kind, payload=request.payload))
+
+    @transaction
     async def withdraw(self, key: str) -> None:
         """Delete a request that turned out to be none."""
         async with self._write() as connection:

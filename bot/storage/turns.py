@@ -84,6 +84,13 @@ class Turns(Database):
             await connection.execute(change)
 
     @transaction
+    async def retract(self, thread: str, ts: str) -> None:
+        """Delete one question and its answer."""
+        async with self._write() as connection:
+            await connection.execute(delete(TurnRow).where(TurnRow.thread == thread, TurnRow.ts == ts))
+        await self._scrub()
+
+    @transaction
     async def forget(self, thread: str, at: float | None = None) -> None:
         """Delete a thread's turns and answered requests, and never read older ones again.
 

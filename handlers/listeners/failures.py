@@ -35,7 +35,7 @@ def register(app: AsyncApp, slack: SlackContext, chat_replies: ChatReplies) -> N
             strings = await slack.strings(payload.team, payload.user)
             await slack.post_ephemeral(channel, payload.user, strings("failed"), payload.thread_ts or None)
 
-    slack.inbox.apology = apologise
+    slack.inbox.apology, slack.inbox.retract = apologise, chat_replies.retract
     slack.inbox.is_transient, slack.inbox.is_hopeless = is_transient, is_gone
 
     @app.error

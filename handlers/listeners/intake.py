@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
-from bot.inbox import InboxFull
+from bot.inbox import InboxFull, Job
 from bot.inbox.payloads import Payload, Question, encode
 from bot.roles import split_tag
 from bot.storage import Request
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 # What a stored request keeps of a message: enough to answer it.
 _KEPT = ("text", "files", "attachments")
+EDIT_SECONDS = 60.0  # how long an edit has an answer that is being written begin anew
 _SPOKEN = (None, "file_share", "thread_broadcast")  # subtypes of messages in which somebody says something
 
 
@@ -31,9 +33,7 @@ async def take_message(slack: SlackContext, event: dict[str, Any], team: str, su
     named = event["type"] == "app_mention" or names_bot(text, identity.user)
     direct = event.get("channel_type") == "im" or channel.startswith("D")
     surface = surface or ("direct" if direct else "mention" if named else "thread")
-    message = {key: event[key] for key in _KEPT if event.get(key)}
-    message["files"] = [{"id": file.get("id")} for file in event.get("files") or []]
-    question = Question(team, channel, ts, thread_ts, user, message, surface)
+    question = Question(team, channel, ts, thread_ts, user, _kept(event), surface)
     if surface == "thread":
         kind = await _follows(slack, question, event)
     else:
@@ -78,8 +78,14 @@ async def take(slack: SlackContext, request: Request, payload: Payload, thread_t
         return False
 
 
+def _kept(message: dict[str, Any]) -> dict[str, Any]:
+    """What a stored request keeps of a message."""
+    kept = {key: message[key] for key in _KEPT if message.get(key)}
+    return {**kept, "files": [{"id": file.get("id")} for file in message.get("files") or []]}
+
+
 async def take_change(slack: SlackContext, event: dict[str, Any], team: str) -> None:
-    """A message was edited or deleted: the bot's memory of its thread changes with it."""
+    """A message was edited or deleted: the bot's memory of its thread and its answer change with it."""
     before, after = event.get("previous_message") or {}, event.get("message") or {}
     ts = event.get("deleted_ts") or after.get("ts") or before.get("ts")
     if not ts or before.get("bot_id") or after.get("bot_id"):
@@ -87,9 +93,27 @@ async def take_change(slack: SlackContext, event: dict[str, Any], team: str) -> 
     thread = thread_key(team, event["channel"], after.get("thread_ts") or before.get("thread_ts") or ts)
     if event["subtype"] == "message_deleted" or after.get("subtype") == "tombstone":
         await slack.services.storage.edit(thread, ts, None)
-    elif after.get("text") != before.get("text"):
+        for job in slack.inbox.about(message_key(team, event["channel"], ts)):
+            slack.inbox.withdraw(job)
+    elif after.get("text") != before.get("text"):  # a preview of a link changes a message, too
         turns = await thread_turns(slack, team, [after])
         await slack.services.storage.edit(thread, ts, turns[0].text if turns else None)
+        soon = float(event.get("event_ts") or event["ts"]) - float(ts) <= EDIT_SECONDS
+        for job in slack.inbox.about(message_key(team, event["channel"], ts)):
+            if soon or not slack.inbox.is_running(job):
+                await _revise(slack, job, after)
+
+
+async def _revise(slack: SlackContext, job: Job[Any], message: dict[str, Any]) -> None:
+    """Have a question answered as it reads now; an edit that is delivered twice counts once."""
+    question = job.payload
+    if not isinstance(question, Question) or question.message.get("text") == message.get("text"):
+        return
+    kind = job.request.kind
+    if kind != "maybe":
+        kind = _kind(str(message.get("text") or ""), (await slack.identity()).user)
+    anew = replace(question, message=_kept(message), edits=question.edits + 1)
+    await slack.inbox.revise(job, kind, anew)
 
 
 def _kind(text: str, bot_user: str) -> str:

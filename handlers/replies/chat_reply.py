@@ -107,6 +107,7 @@ class ChatReplies:
             user=question.user,
             key=job.key,
             asked=question.ts,
+            edits=question.edits,
             on_posted=lambda ts: slack.inbox.note_posted(job, ts),
             unfinished=found.unfinished,
         )
@@ -143,9 +144,9 @@ class ChatReplies:
             await self.say(job, question, strings("usage_emotion"), found)
             return
         content = _emotion_content(result, strings, job.key)
-        ts = await self._post(job, question, result.line, content, "emotion")
+        ts = await self._post(job, question, result.line, content, "emotion", found.unfinished)
         reason = await result.reason(self._slack, strings)
-        if ts and reason:
+        if reason:
             content = _emotion_content(result, strings, job.key, reason)
             with contextlib.suppress(SlackApiError):  # the label stands; only its reason is missing
                 await self._slack.client.chat_update(
@@ -153,7 +154,7 @@ class ChatReplies:
                     ts=ts,
                     text=result.line,
                     blocks=content,
-                    metadata=answer_metadata(job.key, "emotion", question.ts),
+                    metadata=answer_metadata(job.key, "emotion", question.ts, edits=question.edits),
                 )
 
     async def apologise(self, job: Job[Payload], question: Question) -> None:
@@ -165,13 +166,24 @@ class ChatReplies:
         else:
             await self.say(job, question, strings("failed"), found)
 
+    async def retract(self, job: Job[Payload]) -> None:
+        """The question was deleted: its answer goes, as far as it stands, and both are forgotten."""
+        question = job.payload
+        if not isinstance(question, Question):
+            return
+        job.resumed = True
+        found = await self._found(job, question)
+        for ts in (*found.unfinished, *filter(None, (found.final,))):
+            await self._delete(question, ts)
+        await self._slack.services.conversations.retract(job.request.thread, question.ts)
+        await self.status(question, "")
+
     async def say(
         self, job: Job[Payload], question: Question, text: str, found: PostedAnswer = NOTHING_POSTED
     ) -> None:
         """Answer a request with one of the bot's own sentences."""
         for ts in found.unfinished:
-            with contextlib.suppress(SlackApiError):
-                await self._slack.client.chat_delete(channel=question.channel, ts=ts)
+            await self._delete(question, ts)
         await self._post(job, question, text, [blocks.section(text)], "notice")
 
     async def status(self, question: Question, status: str) -> bool:
@@ -190,7 +202,7 @@ class ChatReplies:
             return NOTHING_POSTED
         messages = await fetch_thread(self._slack, question.channel, question.thread_ts, since=question.ts)
         me = (await self._slack.identity()).bot
-        found = find_answer(messages, me, job.key, question.ts, job.posted)
+        found = find_answer(messages, me, job.key, question.ts, job.posted, question.edits)
         if found.final or not question.replaces:
             return found
         old = [m["ts"] for m in messages if answer_payload(m).get("request") == question.replaces]
@@ -237,6 +249,8 @@ class ChatReplies:
                     writer.feed(piece)
                 if writer.pending and not writer.wait:
                     await writer.flush()
+            if job.outdated:
+                return  # the inbox has it answered anew, or taken back
             if job.stop.is_set():
                 notes.append(strings("stopped"))
                 await stream.cancel()
@@ -248,15 +262,38 @@ class ChatReplies:
             stopping.cancel()
             await stream.cancel()
 
+    async def _delete(self, question: Question, ts: str) -> None:
+        with contextlib.suppress(SlackApiError):
+            await self._slack.client.chat_delete(channel=question.channel, ts=ts)
+
     async def _post(
-        self, job: Job[Payload], question: Question, text: str, content: list[blocks.Block], kind: str
-    ) -> str | None:
+        self,
+        job: Job[Payload],
+        question: Question,
+        text: str,
+        content: list[blocks.Block],
+        kind: str,
+        unfinished: Sequence[str] = (),
+    ) -> str:
+        """Post an answer, or have it take the place of the first of the `unfinished` messages."""
+        metadata = answer_metadata(job.key, kind, question.ts, edits=question.edits)
+        if unfinished:
+            first, *others = unfinished
+            with contextlib.suppress(SlackApiError):  # Slack updates no message that it takes for a stream
+                await self._slack.client.chat_stopStream(channel=question.channel, ts=first)
+            await self._slack.client.chat_update(
+                channel=question.channel, ts=first, text=text, blocks=content, metadata=metadata
+            )
+            for ts in others:
+                await self._delete(question, ts)
+            job.posted = first
+            return first
         posted = await self._slack.client.chat_postMessage(
             channel=question.channel,
             thread_ts=question.thread_ts,
             text=text,
             blocks=content,
-            metadata=answer_metadata(job.key, kind, question.ts),
+            metadata=metadata,
             unfurl_links=False,
             unfurl_media=False,
         )

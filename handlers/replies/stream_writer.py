@@ -47,12 +47,13 @@ class StreamWriter:
         user: str,
         key: str,
         asked: str,
+        edits: int = 0,
         on_posted: Callable[[str], Awaitable[None]],
         unfinished: Sequence[str] = (),
     ) -> None:
         self._slack, self._strings = slack, strings
         self._channel, self._thread, self._team, self._user = channel, thread_ts, team, user
-        self._key, self._asked = key, asked
+        self._key, self._asked, self._edits = key, asked, edits
         self._on_posted = on_posted
         self._reuse = list(unfinished)
         self._sanitizer, self._splitter = MarkdownSanitizer(), MessageSplitter()
@@ -229,7 +230,9 @@ class StreamWriter:
         )
 
     def _metadata(self, final: bool, last: bool) -> dict[str, Any]:
-        return answer_metadata(self._key, "chat", self._asked, self._page, final=final, last=last)
+        return answer_metadata(
+            self._key, "chat", self._asked, self._page, edits=self._edits, final=final, last=last
+        )
 
     async def _pace(self) -> None:
         if self.wait:

@@ -58,12 +58,13 @@ NOTHING_POSTED = PostedAnswer(None, ())
 
 
 def find_answer(
-    messages: Sequence[dict[str, Any]], bot: str, key: str, asked: str, noted: str | None
+    messages: Sequence[dict[str, Any]], bot: str, key: str, asked: str, noted: str | None, edits: int = 0
 ) -> PostedAnswer:
     """Look in a thread for the answer to request `key`, which was asked at `asked`.
 
     A message that was being streamed carries no metadata yet; `noted` is its ts where it was stored.
     One without any is taken for this answer's: replies of a thread are written one at a time.
+    An answer to the question as it was before the last of its `edits` is unfinished.
     """
     final, unfinished = None, []
     for message in messages:
@@ -71,7 +72,7 @@ def find_answer(
             continue
         payload = answer_payload(message)
         if payload.get("request") == key:
-            if payload.get("final") and payload.get("last"):
+            if payload.get("final") and payload.get("last") and payload.get("edits", 0) == edits:
                 final = message["ts"]
             else:
                 unfinished.append(message["ts"])

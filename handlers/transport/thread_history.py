@@ -50,15 +50,16 @@ async def fetch_thread(
 
 
 def answer_metadata(
-    key: str, kind: str, asked: str, part: int = 0, *, final: bool = True, last: bool = True
+    key: str, kind: str, asked: str, part: int = 0, *, edits: int = 0, final: bool = True, last: bool = True
 ) -> dict[str, Any]:
     """The metadata on one of the bot's messages, by which a later process recognizes it.
 
     key: the request it answers. kind: chat, emotion or notice. asked: the ts of the question. part: which
-    of the answer's messages it is. final: it is written no more. last: no other part follows.
+    of the answer's messages it is. edits: how often the question had been edited. final: it is written no
+    more. last: no other part follows.
     """
     payload = {"request": key, "kind": kind, "asked": asked, "part": part, "final": final, "last": last}
-    return {"event_type": ANSWER, "event_payload": payload}
+    return {"event_type": ANSWER, "event_payload": {**payload, "edits": edits}}
 
 
 def answer_payload(message: dict[str, Any]) -> dict[str, Any]:
