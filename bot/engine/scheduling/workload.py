@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from bot.engine.cache.kv_cache import KVCache
 from bot.engine.cache.prefix_cache import PrefixCache
+from bot.engine.config.arrays import common_prefix
 from bot.engine.model.decoder import Decoder
 from bot.engine.scheduling.passes import LAST_TOKENS, PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
 from bot.engine.scheduling.requests import Prefill, Request, Score, Stream
@@ -122,7 +123,9 @@ class Workload:
                 continue
             if found and score.exact != found[0][0].exact:
                 continue
-            budget -= score.cost(len(base))
+            # What it shares with another text of the pass is computed once.
+            shared = (common_prefix(score.ids, other.ids) for other, same in found if same is base)
+            budget -= score.cost(max([len(base), *shared]))
             if found and budget < 0:
                 break
             found.append((score, base))
@@ -131,16 +134,21 @@ class Workload:
     def next_generation(self) -> list[tuple[Stream | Prefill, int]]:
         """One decode step of every answer, and the prefills beside it with how many tokens of each.
 
-        Prefills of scores come before those of answers, the oldest first.
+        Where both wait, prefills of answers have half of the pass and those of scores and prefixes the
+        other, and each what the other leaves; within a half the oldest come first.
         """
-        order = sorted(self.prefills, key=lambda prefill: isinstance(prefill.request, Stream))
-        budget = SHARED_TOKENS if self.streams or len(order) > 1 else PREFILL_TOKENS
+        budget = SHARED_TOKENS if self.streams or len(self.prefills) > 1 else PREFILL_TOKENS
+        answers = [prefill for prefill in self.prefills if isinstance(prefill.request, Stream)]
+        others = [prefill for prefill in self.prefills if not isinstance(prefill.request, Stream)]
+        half = max(budget // 2, budget - sum(prefill.remaining for prefill in answers))
         found: list[tuple[Stream | Prefill, int]] = [(stream, 1) for stream in self.streams]
-        for prefill in order:
-            count = min(prefill.remaining, budget)
-            if count:
-                found.append((prefill, count))
-                budget -= count
+        for some, most in ((others, half), (answers, budget)):
+            for prefill in some:
+                count = min(prefill.remaining, most, budget)
+                if count:
+                    found.append((prefill, count))
+                    most -= count
+                    budget -= count
         return found
 
     def finish_prefill(self, prefill: Prefill) -> None:
