@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 from bot.cli.model import UsageError, opened_engine, role_named
 from bot.emotion import Emotion, EmotionClassifier, EmptyText, Explanation
-from bot.emotion.sentences import emotion_line, explanation_text, label_word
+from bot.emotion.sentences import emotion_line, explanation_text, label_word, omitted_text
 from bot.roles import Role, load_roles
 from config.settings import Settings
-from config.strings import language_of_terminal
+from config.strings import Strings, language_of_terminal
 
 BATCH_SIZE = 32
+NOTHING = ("label", "confidence", "scores", "omitted")  # null for a text with nothing in it
 
 
 def run(options: argparse.Namespace, settings: Settings) -> None:
@@ -73,6 +74,8 @@ async def classify_text(
         print(json.dumps(_row(text, emotion, explanation), ensure_ascii=False))
         return
     print(f"{emotion_line(emotion, role)}{_word(emotion)}  {emotion.confidence:.0%}")
+    if omitted := omitted_text(emotion, Strings(language_of_terminal())):
+        print(omitted)
     if explanation is not None:
         print(explanation_text(explanation))
 
@@ -100,6 +103,8 @@ async def classify_lines(
                         f"{emotion.confidence:.0%}",
                         text,
                     ]
+                    if omitted := omitted_text(emotion, Strings(language_of_terminal())):
+                        cells.append(omitted)
                     if explanation is not None:
                         cells.append(explanation_text(explanation))
                     print("\t".join(cells), flush=True)
@@ -108,7 +113,7 @@ async def classify_lines(
 async def classify_csv(
     classifier: EmotionClassifier, source: str, target: str | None, *, role: str, strict: bool
 ) -> None:
-    """Copy a CSV file, `-` for standard input, with the columns `label` and `confidence` added.
+    """Copy a CSV file, `-` for standard input, with the columns `label`, `confidence` and `omitted` added.
 
     Raises UsageError where the file cannot be read or has no column `text`.
     """
@@ -122,7 +127,7 @@ async def classify_csv(
         raise UsageError(f"{source} has no column `text`; it has: {', '.join(columns) or 'none'}")
     rows = [{name: row.get(name) or "" for name in columns} for row in reader]
     with _opened(target) as out, _bar(not out.isatty(), total=len(rows)) as bar:
-        writer = csv.DictWriter(out, list(dict.fromkeys([*columns, "label", "confidence"])))
+        writer = csv.DictWriter(out, list(dict.fromkeys([*columns, "label", "confidence", "omitted"])))
         writer.writeheader()
         for start in range(0, len(rows), BATCH_SIZE):
             batch = rows[start : start + BATCH_SIZE]
@@ -131,6 +136,7 @@ async def classify_csv(
             for row, emotion in zip(batch, emotions, strict=True):
                 row["label"] = emotion.label if emotion else ""
                 row["confidence"] = str(emotion.data()["confidence"]) if emotion else ""
+                row["omitted"] = str(emotion.omitted) if emotion else ""
                 writer.writerow(row)
 
 
@@ -145,7 +151,7 @@ async def _classify_batch(
 
 
 def _row(text: str, emotion: Emotion | None, explanation: Explanation | None) -> dict[str, Any]:
-    row = {"text": text, **(emotion.data() if emotion else dict.fromkeys(("label", "confidence", "scores")))}
+    row = {"text": text, **(emotion.data() if emotion else dict.fromkeys(NOTHING))}
     if explanation is not None:
         row |= {"evidence": explanation.data(), "explanation": explanation_text(explanation)}
     return row

@@ -14,9 +14,9 @@ from bot.emotion.calibration import (
     contextual_calibration,
     load_calibrations,
 )
-from bot.emotion.evidence import find_evidence
+from bot.emotion.evidence import find_evidence, find_passage
 from bot.emotion.results import Emotion, EmptyText, Explanation
-from bot.emotion.scorer import MAX_CONCURRENT, Scorer
+from bot.emotion.scorer import Scorer, turns
 from bot.emotion.spans import has_letters, is_chinese, normalize_text
 from bot.engine import AnsweredScores, Engine, NoLabel
 from bot.roles import Role
@@ -37,7 +37,7 @@ class EmotionClassifier:
 
         NoLabel, a kind of EngineError, says what another server's model answered in place of a label.
         """
-        return await self._classify(text, strict, role, batched=False)
+        return await self._classify(text, strict, role)
 
     async def classify_many(
         self,
@@ -52,20 +52,23 @@ class EmotionClassifier:
 
         async def classify_one(text: str) -> Emotion:
             nonlocal done
-            emotion = await self._classify(text, strict, role, batched=True)
+            emotion = await self._classify(text, strict, role)
             done += 1
             if progress is not None:
                 progress(done)
             return emotion
 
         emotions: list[Emotion] = []
-        size = 2 * MAX_CONCURRENT
-        for start in range(0, len(texts), size):
-            emotions += await asyncio.gather(*map(classify_one, texts[start : start + size]))
+        for some in turns(texts):
+            emotions += await asyncio.gather(*map(classify_one, some))
         return emotions
 
     async def explain(self, text: str, emotion: Emotion, *, role: str = "emotion") -> Explanation:
-        """Why `text` is classified as `emotion`: the spans without which its label would be less likely."""
+        """Why `text` is classified as `emotion`: the spans without which its label would be less likely.
+
+        Of a long text one passage is searched, the one that speaks most for the label, so that the reason
+        takes no longer than that of a short text.
+        """
         chosen = self._role(role)
         at = [label.name for label in chosen.labels].index(emotion.label)
         # What was classified strictly is explained strictly.
@@ -77,12 +80,15 @@ class EmotionClassifier:
             legible = [each for each in texts if has_letters(normalize_text(each))]
             # Without a letter in it, or an answer to it, a text makes all labels equally likely.
             equal = 1 / (len(chosen.labels) - len(forbidden))
-            rows = await asyncio.gather(*(self._score(chosen, each, exact=True) for each in legible))
+            rows: list[list[float] | None] = []
+            for some in turns(legible):
+                rows += await asyncio.gather(*(self._score(chosen, each, exact=True) for each in some))
             calibration = await self._calibration(chosen, text, rows)
             shares = iter(calibration.probabilities(row, forbidden)[at] if row else equal for row in rows)
             return [next(shares) if has_letters(normalize_text(each)) else equal for each in texts]
 
-        evidence = await find_evidence(text, probability)
+        start, end = emotion.decisive or (0, len(text))
+        evidence = await find_evidence(text, await find_passage(text, (start, end), probability), probability)
         return Explanation(evidence, chosen.labels[at], is_chinese(text))
 
     async def scores(self, texts: Sequence[str], *, role: str = "emotion") -> list[list[float]]:
@@ -119,21 +125,32 @@ class EmotionClassifier:
     async def _score(self, role: Role, text: str, *, exact: bool = False) -> list[float] | None:
         """The text's scores; None where the model answers no label to it."""
         try:
-            return await self._scorer.score(role, text, batched=True, exact=exact)
+            return (await self._scorer.score(role, text, exact=exact)).mean
         except NoLabel:
             return None
 
-    async def _classify(self, text: str, strict: bool, name: str, *, batched: bool) -> Emotion:
+    async def _classify(self, text: str, strict: bool, name: str) -> Emotion:
         role = self._role(name)
         if not normalize_text(text):
             raise EmptyText
-        scores = await self._scorer.score(role, text, batched=batched)
-        calibration = await self._calibration(role, text, [scores])
-        shares = calibration.probabilities(scores, _neutral(role) if strict else ())
+        forbidden = _neutral(role) if strict else ()
+        scores = await self._scorer.score(role, text)
+        calibration = await self._calibration(role, text, [scores.mean])
+        shares = calibration.probabilities(scores.mean, forbidden)
         best = max(range(len(shares)), key=shares.__getitem__)
         label = role.labels[best]
         by_name = {each.name: share for each, share in zip(role.labels, shares, strict=True)}
-        return Emotion(label.name, label.emoji, shares[best], by_name, label.sign, label.english)
+        decisive, _ = max(scores.parts, key=lambda part: calibration.probabilities(part[1], forbidden)[best])
+        return Emotion(
+            label.name,
+            label.emoji,
+            shares[best],
+            by_name,
+            label.sign,
+            label.english,
+            scores.omitted,
+            decisive,
+        )
 
     def _role(self, name: str) -> Role:
         role = self._roles.get(name)

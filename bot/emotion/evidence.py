@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from bot.emotion.results import Evidence
-from bot.emotion.spans import Span, clauses, windows
+from bot.emotion.spans import Span, chunks, clauses, normalize_text, windows
 
+PASSAGE_SIZE = 150  # characters; of a longer text one passage is searched, whatever the text's length
+MAX_PASSAGES = 8  # that the one is chosen from
 MAX_CLAUSES = 12  # spans tried at first, in one batch
 MAX_WINDOWS = 16  # spans tried within the strongest clause, in a second batch
 SHORT_CLAUSE = 4  # characters; a clause as short as this is named whole
@@ -17,11 +19,34 @@ MIN_WEIGHT = 0.005  # below this a span is no evidence
 Probability = Callable[[Sequence[str]], Awaitable[list[float]]]
 
 
-async def find_evidence(text: str, probability: Probability) -> tuple[Evidence, ...]:
-    """The spans of `text` that speak for its label, the strongest first; none overlap.
+async def find_passage(text: str, span: Span, probability: Probability) -> Span:
+    """The passage within a span of `text` that speaks most for the label; a short span whole."""
+    start, end = span
+    if len(normalize_text(text[start:end])) <= PASSAGE_SIZE:
+        return span
+    size = max(PASSAGE_SIZE, (end - start) // (MAX_PASSAGES // 2))  # a cut may come after half of the size
+    passages = chunks(text[:end], size, start)
+    shares = await probability([text[first:last] for first, last in passages])
+    return passages[max(range(len(passages)), key=shares.__getitem__)]
+
+
+async def find_evidence(text: str, passage: Span, probability: Probability) -> tuple[Evidence, ...]:
+    """The spans of a passage of `text` that speak for its label, the strongest first; none overlap.
 
     probability: the label's probability for each of several texts.
     """
+    offset, end = passage
+    found = await _weighed(text[offset:end], probability)
+    evidence = [
+        Evidence(text[offset + start : offset + end], offset + start, offset + end, weight)
+        for (start, end), weight in found.items()
+        if weight >= MIN_WEIGHT
+    ]
+    return tuple(sorted(evidence, key=lambda each: (-each.weight, each.start)))
+
+
+async def _weighed(text: str, probability: Probability) -> dict[Span, float]:
+    """Spans of `text` that do not overlap, each with its weight."""
     spans = clauses(text, MAX_CLAUSES) or [(0, len(text))]
     parts = windows(text, spans[0], MAX_WINDOWS) if len(spans) == 1 else []
     whole, *without = await probability([text, *_occluded(text, [*spans, *parts])])
@@ -36,9 +61,7 @@ async def find_evidence(text: str, probability: Probability) -> tuple[Evidence, 
         enough = max(WINDOW_SHARE * weights[strongest], MIN_WEIGHT)
         if strongest == (0, len(text)) or weights[window] >= enough:
             spans = [window if span == strongest else span for span in spans]
-    evidence = [Evidence(text[start:end], start, end, weights[start, end]) for start, end in spans]
-    evidence.sort(key=lambda each: (-each.weight, each.start))
-    return tuple(each for each in evidence if each.weight >= MIN_WEIGHT)
+    return {span: weights[span] for span in spans}
 
 
 def _occluded(text: str, spans: Sequence[Span]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bot.emotion.spans import Span
 from bot.roles import Label
 
 DIGITS = 4  # of a probability or weight, wherever it leaves the program as data
@@ -23,6 +24,8 @@ class Emotion:
 
     confidence: the probability of `label`. sign: that of the label, 1 for positive, -1 for negative, else 0.
     english: the label in English, "" where its role names none.
+    omitted: characters in the middle of a very long text that were not read.
+    decisive: the part of a long text that speaks most for the label; None: all of it.
     """
 
     label: str
@@ -31,13 +34,16 @@ class Emotion:
     scores: dict[str, float]
     sign: int
     english: str = ""
+    omitted: int = 0
+    decisive: Span | None = None
 
     def data(self) -> dict[str, Any]:
-        """`label`, `confidence` and `scores`, rounded for JSON and CSV."""
+        """`label`, `confidence` and `scores`, rounded for JSON and CSV, and `omitted`."""
         return {
             "label": self.label,
             "confidence": round(self.confidence, DIGITS),
             "scores": {name: round(share, DIGITS) for name, share in self.scores.items()},
+            "omitted": self.omitted,
         }
 
 
@@ -45,7 +51,8 @@ class Emotion:
 class Evidence:
     """A span of the original text, `text == original[start:end]`, and how much it speaks for the label.
 
-    weight: by how much the label's probability falls without the span, from -1 to 1.
+    weight: by how much the label's probability falls without the span, from -1 to 1; in a text that is
+        longer than a passage, the probability for the passage in which the span stands.
     """
 
     text: str

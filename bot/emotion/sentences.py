@@ -24,6 +24,11 @@ def label_word(emotion: Emotion, language: str) -> str:
     return "" if language == "zh" else emotion.english
 
 
+def omitted_text(emotion: Emotion, strings: Strings) -> str:
+    """The sentence that says how much of a very long text was not read; "" where all of it was."""
+    return strings("omitted", count=f"{emotion.omitted:,}") if emotion.omitted else ""
+
+
 def explanation_text(explanation: Explanation) -> str:
     """The sentence that names label and spans, in Chinese for Chinese text, else in English."""
     strings = Strings("zh" if explanation.chinese else "en")

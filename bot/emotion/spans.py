@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 Span = tuple[int, int]  # start and end in the text
 
+MAX_READ = 3000  # characters that are read of one text; of a longer one the beginning and the end
 CHUNK_SIZE = 600  # characters of a long text that are scored in one prompt
-MIN_CHUNK_SIZE = 40  # a chunk as short as this that does not fit is refused
 MAX_REPEATS = 4  # of one character or of a short group in a row; more add no meaning
 
 _REPEATED_CHARACTER = re.compile(rf"(.)\1{{{MAX_REPEATS},}}", re.DOTALL)
@@ -17,6 +17,7 @@ _REPEATED_GROUP = re.compile(rf"(.{{2,8}}?)\1{{{MAX_REPEATS},}}", re.DOTALL)
 _JOINER = "\u200d"  # holds the parts of an emoji together
 
 _SENTENCE_ENDS = "。！？!?；;…\n"
+_CLAUSE_ENDS = "，, "
 _CLAUSE = re.compile(r"[^，。！？；、,!?;…~～\n]+?(?=[，。！？；、,!?;…~～\n]|\.(?:\s|\.|$)|$)")
 _UNIT = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|[^\w\s]", re.UNICODE)
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
@@ -34,15 +35,26 @@ def normalize_text(text: str) -> str:
     return _REPEATED_GROUP.sub(lambda match: match[1] * MAX_REPEATS, text)
 
 
-def chunks(text: str, size: int) -> list[str]:
-    """Parts of at most `size` characters that together are `text`, cut after a sentence if possible."""
+def chunks(text: str, size: int, start: int = 0) -> list[Span]:
+    """Parts of at most `size` characters, together `text[start:]`, cut after a sentence if possible."""
     found = []
-    while len(text) > size:
-        end = max(text.rfind(mark, size // 2, size) for mark in _SENTENCE_ENDS) + 1
-        end = end or max(text.rfind(mark, size // 2, size) for mark in "，, ") + 1 or size
-        found.append(text[:end])
-        text = text[end:]
-    return [*found, text] if text else found
+    while len(text) - start > size:
+        end = _last_cut(text, start + size // 2, start + size)
+        found.append((start, end))
+        start = end
+    return [*found, (start, len(text))] if start < len(text) else found
+
+
+def parts_read(text: str) -> list[Span]:
+    """The parts of `text` that are scored, each in its own prompt; all of it up to MAX_READ characters."""
+    if len(normalize_text(text)) <= CHUNK_SIZE:
+        return [(0, len(text))]
+    if len(text) <= MAX_READ:
+        return chunks(text, CHUNK_SIZE)
+    half = MAX_READ // 2
+    head = text[: _last_cut(text, half // 2, half)]
+    tail = _first_cut(text, len(text) - half, len(text) - half // 2)
+    return [*chunks(head, CHUNK_SIZE), *chunks(text, CHUNK_SIZE, tail)]
 
 
 def clauses(text: str, most: int) -> list[Span]:
@@ -97,6 +109,22 @@ def _units(text: str, span: Span) -> Iterator[Span]:
             continue
         for part in re.finditer(rf"{_CJK.pattern}|[^\s]+?(?={_CJK.pattern}|$)", match[0]):
             yield start + part.start(), start + part.end()
+
+
+def _last_cut(text: str, start: int, end: int) -> int:
+    """The last place in a range where `text` may be cut: after a sentence, else a clause, else its end."""
+    for marks in (_SENTENCE_ENDS, _CLAUSE_ENDS):
+        if found := max(text.rfind(mark, start, end) for mark in marks) + 1:
+            return found
+    return end
+
+
+def _first_cut(text: str, start: int, end: int) -> int:
+    """The first place in a range where `text` may be cut, as in `_last_cut`; else its start."""
+    for marks in (_SENTENCE_ENDS, _CLAUSE_ENDS):
+        if found := [at for mark in marks if (at := text.find(mark, start, end)) >= 0]:
+            return min(found) + 1
+    return start
 
 
 def _stripped(text: str, start: int, end: int) -> Span | None:

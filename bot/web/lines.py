@@ -22,8 +22,8 @@ AT_ONCE = 8  # lines between two events: enough to share their passes, and few e
 async def lines(request: web.Request) -> web.StreamResponse:
     """Judge `{"lines": [text, ...]}` in their order; a client that goes away ends the work.
 
-    The events are `lines` (the next few, each with label, emoji, word and confidence, or null for a text
-    without words), `done` and `error`.
+    The events are `lines` (the next few, each with label, emoji, word, confidence and omitted, or null for
+    a text without words), `done` and `error`.
     """
     context = request.app[CONTEXT]
     texts = read_lines(await read_object(request))
@@ -69,6 +69,7 @@ async def _judge(services: Services, texts: Sequence[str], events: EventStream) 
                     "emoji": emotion.emoji,
                     "word": label_word(emotion, events.language),
                     "confidence": emotion.data()["confidence"],
+                    "omitted": emotion.omitted,
                 }
             )
         await events.send({"lines": rows}, "lines")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.emotion import Emotion, EmptyText
-from bot.emotion.sentences import emotion_line
+from bot.emotion.sentences import emotion_line, omitted_text
 from bot.engine import NoLabel
 from bot.inbox import Job
 from bot.inbox.payloads import ClassifyText
@@ -58,6 +58,8 @@ async def classify(
         if role != "emotion":
             finer = await classifier.classify(text, role=role)
             line += f"\n{finer.emoji} {strings('feelings_title')}: {finer.label} ({finer.confidence:.0%})"
+        if omitted := omitted_text(emotion, strings):
+            line += f"\n{omitted}"
     except EmptyText:
         return None
     return Classified(text, emotion, line)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from slack_sdk.errors import SlackApiError
 
 from bot.emotion import Emotion, EmptyText
+from bot.emotion.sentences import omitted_text
 from bot.inbox import Job
 from bot.inbox.payloads import ThreadMood
 from config.strings import Strings
@@ -83,6 +84,7 @@ def timeline(strings: Strings, rows: Rows, total: int) -> tuple[str, list[Block]
             )
         )
     notes = [strings("model_note")]
+    notes[:0] = dict.fromkeys(text for _, emotion in rows if (text := omitted_text(emotion, strings)))
     if total > len(rows):
         notes.insert(0, strings("mood_more", count=len(rows), total=total))
     title = strings("mood_title")

@@ -54,6 +54,7 @@ def test_emotion_copies_a_csv_with_label_and_confidence(model_dir: Path, tmp_pat
     assert [row["label"] for row in rows] == ["正面", "负面", ""]
     assert rows[0]["text"] == "太棒了，\n非常满意！"
     assert re.fullmatch(r"0\.\d{1,4}|1\.0", rows[0]["confidence"])
+    assert [row["omitted"] for row in rows] == ["0", "0", ""]
 
 
 @pytest.mark.model

@@ -6,6 +6,7 @@ import pytest
 
 from bot.emotion import EmotionClassifier, EmptyText
 from bot.emotion.sentences import emotion_line
+from bot.emotion.spans import MAX_READ
 from bot.roles import Role
 
 CLEAR = [
@@ -95,6 +96,16 @@ async def test_the_end_of_a_long_text_counts(classifier: EmotionClassifier) -> N
     )
     first, second = await classifier.classify_many([kind, bad], strict=True)
     assert (first.label, second.label) == ("正面", "负面")
+
+
+async def test_a_very_long_text_is_judged_by_its_beginning_and_its_end(classifier: EmotionClassifier) -> None:
+    filler = "第二天我们去了博物馆，路上下着小雨。"
+    text = "这趟旅行太糟了，又脏又吵，气死我了！" * 60 + filler * 800 + "酒店太差，再也不来了！" * 60
+    found = await classifier.classify(text)
+    assert found.label == "负面"
+    assert found.omitted >= len(text) - MAX_READ
+    assert found.data()["omitted"] == found.omitted
+    assert (await classifier.classify(text[:100])).omitted == 0
 
 
 async def test_the_finer_role_is_the_same_call(classifier: EmotionClassifier) -> None:

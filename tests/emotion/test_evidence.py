@@ -39,6 +39,15 @@ async def test_without_its_first_span_the_label_is_less_likely(
     assert emotion.confidence - rest.scores[emotion.label] == pytest.approx(top.weight, abs=0.05)
 
 
+async def test_the_reason_of_a_long_text_is_found_where_it_stands(classifier: EmotionClassifier) -> None:
+    filler = "".join(f"第{number}天我们坐车去了另一个城市。" for number in range(50))
+    text = filler + "酒店又脏又吵，气死我了！" + filler
+    found = await classifier.explain(text, await classifier.classify(text, strict=True))
+    top = found.evidence[0]
+    assert text[top.start : top.end] == top.text
+    assert top.text in "酒店又脏又吵，气死我了！"
+
+
 async def test_chinese_is_explained_in_chinese_and_english_in_english(classifier: EmotionClassifier) -> None:
     for text, begins in (
         ("菜太难吃了，服务也差。", "判断为“负面”，因句中“"),

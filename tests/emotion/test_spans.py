@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from bot.emotion.evidence import find_evidence
 from bot.emotion.spans import (
+    CHUNK_SIZE,
+    MAX_READ,
     MAX_REPEATS,
     chunks,
     clauses,
     has_letters,
     is_chinese,
     normalize_text,
+    parts_read,
     windows,
 )
 
@@ -58,7 +61,7 @@ def test_what_is_read_can_be_encoded_whatever_comes(text: str) -> None:
 
 @given(TEXTS, st.integers(1, 40))
 def test_chunks_joined_are_the_text(text: str, size: int) -> None:
-    parts = chunks(text, size)
+    parts = [text[start:end] for start, end in chunks(text, size)]
     assert "".join(parts) == text
     assert all(0 < len(part) <= size for part in parts)
 
@@ -85,7 +88,7 @@ def test_evidence_is_what_stands_at_its_offsets(text: str) -> None:
     async def by_length(texts: Sequence[str]) -> list[float]:
         return [len(each) / (len(text) + 1) for each in texts]
 
-    found = asyncio.run(find_evidence(text, by_length))
+    found = asyncio.run(find_evidence(text, (0, len(text)), by_length))
     assert all(each.text == text[each.start : each.end] and each.text for each in found)
     assert [each.weight for each in found] == sorted((each.weight for each in found), reverse=True)
     places = sorted((each.start, each.end) for each in found)
@@ -93,7 +96,34 @@ def test_evidence_is_what_stands_at_its_offsets(text: str) -> None:
 
 
 def test_a_long_text_is_cut_after_a_sentence() -> None:
-    assert chunks("房间很大。服务也好。就是贵", 8) == ["房间很大。", "服务也好。就是贵"]
+    text = "房间很大。服务也好。就是贵"
+    assert [text[start:end] for start, end in chunks(text, 8)] == ["房间很大。", "服务也好。就是贵"]
+
+
+@given(TEXTS, st.integers(0, 400), st.integers(0, 400))
+def test_of_a_very_long_text_beginning_and_end_are_read(text: str, before: int, after: int) -> None:
+    long = "开头很好。" * before + text + "结尾很糟。" * after
+    parts = parts_read(long)
+    assert sum(end - start for start, end in parts) <= max(MAX_READ, len(long) if len(parts) == 1 else 0)
+    assert all(one[1] <= other[0] for one, other in pairwise(parts))
+    if long:
+        assert (parts[0][0], parts[-1][1]) == (0, len(long))
+    if len(parts) > 1:
+        assert all(end - start <= CHUNK_SIZE for start, end in parts)
+
+
+def test_the_middle_of_a_very_long_text_is_left_out_at_the_ends_of_sentences() -> None:
+    sentences = [f"第{number}天我们又去看了一个不同的地方。" for number in range(1000)]
+    text = "".join(sentences)
+    parts = parts_read(text)
+    read = "".join(text[start:end] for start, end in parts)
+    assert MAX_READ // 2 < len(read) <= MAX_READ
+    assert all(sentence in sentences for sentence in read.replace("。", "。|").split("|")[:-1])
+
+
+def test_what_says_nothing_more_is_no_reason_to_leave_anything_out() -> None:
+    text = "哈" * 10 * MAX_READ
+    assert parts_read(text) == [(0, len(text))]
 
 
 def test_clauses_leave_the_marks_out() -> None:

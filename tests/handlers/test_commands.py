@@ -33,6 +33,16 @@ async def test_emotion_is_private_until_its_asker_shares_it(bot: RunningBot) -> 
     assert "Ada shared:" in shown(public)
 
 
+@pytest.mark.parametrize(("user", "said"), [("Ada", "were read, and "), ("小林", "中间略去 ")])
+async def test_what_was_left_out_of_a_long_text_is_said(bot: RunningBot, user: str, said: str) -> None:
+    text = "".join(f"Day {number} of the trip was fine. " for number in range(1000))
+    await bot.sandbox.command(user, "general", "/emotion", text)
+    await bot.idle()
+    answer = (await ephemerals_of(bot, user))[0]
+    assert answer["text"].startswith("😄 LLM 情感判断：正面\n")
+    assert said in answer["text"]
+
+
 async def test_chat_opens_a_thread(bot: RunningBot) -> None:
     box = bot.sandbox
     await box.command("Ada", "general", "/chat", "How are you, @here?")
