@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from bot.sandbox import events, interactive, messages
+from bot.sandbox import events, interactive, limits, messages
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
 from bot.sandbox.links import Link
@@ -57,6 +57,35 @@ class Driver:
         elif broadcast and thread_ts:
             message["subtype"] = "thread_broadcast"
         messages.post(self.context, where, message, thread_ts)
+        return str(message["ts"])
+
+    async def post_app(
+        self,
+        app: str,
+        channel: str,
+        text: str = "",
+        thread_ts: str | None = None,
+        *,
+        blocks: list[Json] | None = None,
+        attachments: list[Json] | None = None,
+    ) -> str:
+        """Another app, named `app`, says something, as an incoming webhook does; returns its ts."""
+        if not (text or blocks or attachments):
+            raise SlackError("no_text")
+        message: Json = {
+            "type": "message",
+            "subtype": "bot_message",
+            "ts": self.workspace.new_ts(),
+            "bot_id": self.workspace.new_id("B"),
+            "username": app,
+            "text": text,
+        }
+        if blocks:
+            checked = limits.check_blocks(blocks)
+            message["blocks"] = interactive.number_blocks(self.workspace.new_id, checked)
+        if attachments:
+            message["attachments"] = attachments
+        messages.post(self.context, self.workspace.channel(channel), message, thread_ts)
         return str(message["ts"])
 
     async def edit(self, user: str, channel: str, ts: str, text: str) -> None:

@@ -57,7 +57,8 @@ def post(context: Context, channel: Channel, message: Json, thread_ts: str | Non
         thread_ts = parent.get("thread_ts", thread_ts)
         parent = channel.messages.get(thread_ts, parent)
         message["thread_ts"] = thread_ts
-        message["parent_user_id"] = parent.get("user", BOT_USER_ID)
+        if parent.get("user"):  # an incoming webhook has none
+            message["parent_user_id"] = parent["user"]
         channel.messages[message["ts"]] = message
         _count_replies(context, channel, thread_ts)
         if message.get("user") == BOT_USER_ID:

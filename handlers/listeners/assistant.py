@@ -13,7 +13,7 @@ from handlers.formatting.sanitize import neutralise
 from handlers.listeners.intake import take_message
 from handlers.replies.blocks import section
 from handlers.replies.channel_context import greeting_metadata
-from handlers.replies.message_text import plain_text
+from handlers.replies.message_text import message_text
 from handlers.transport.context import SlackContext, thread_key
 
 TITLE = 60  # characters of a thread's title
@@ -51,7 +51,7 @@ def register(app: AsyncApp, slack: SlackContext) -> None:
         thread = thread_key(team, event["channel"], event["thread_ts"])
         new = await slack.services.storage.thread(thread) is None
         await take_message(slack, event, team, surface="assistant")
-        text = split_tag(await plain_text(slack, str(event.get("text") or "")))[1]
+        text = split_tag(await message_text(slack, event))[1]
         if new and text:
             try:
                 await set_title(neutralise(" ".join(text.split()))[:TITLE])

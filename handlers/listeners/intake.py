@@ -10,25 +10,29 @@ from bot.inbox import InboxFull, Job
 from bot.inbox.payloads import Payload, Question, encode
 from bot.roles import split_tag
 from bot.storage import Request
+from handlers.formatting.message_markup import body_markup, message_markup
 from handlers.formatting.readable import is_for_someone_else, names_bot, without_bot
+from handlers.replies.message_text import SPOKEN
 from handlers.replies.thread_turns import thread_turns
 from handlers.transport.context import SlackContext, message_key, thread_key, user_key
 
 log = logging.getLogger(__name__)
 
 # What a stored request keeps of a message: enough to answer it.
-_KEPT = ("text", "files", "attachments")
+_KEPT = ("text", "blocks", "files", "attachments")
 EDIT_SECONDS = 60.0  # how long an edit has an answer that is being written begin anew
-_SPOKEN = (None, "file_share", "thread_broadcast")  # subtypes of messages in which somebody says something
 
 
 async def take_message(slack: SlackContext, event: dict[str, Any], team: str, surface: str = "") -> None:
     """A message, in whatever event: a request, part of a thread, or nothing to the bot."""
     identity = await slack.identity()
     user = event.get("user")
-    if not user or event.get("bot_id") or user == identity.user or event.get("subtype") not in _SPOKEN:
+    if event.get("bot_id"):
+        await _overhear_app(slack, event, team)
         return
-    text, channel, ts = str(event.get("text") or ""), event["channel"], event["ts"]
+    if not user or user == identity.user or event.get("subtype") not in SPOKEN:
+        return
+    text, channel, ts = body_markup(event), event["channel"], event["ts"]
     thread_ts = event.get("thread_ts") or ts
     named = event["type"] == "app_mention" or names_bot(text, identity.user)
     direct = event.get("channel_type") == "im" or channel.startswith("D")
@@ -88,14 +92,14 @@ async def take_change(slack: SlackContext, event: dict[str, Any], team: str) -> 
     """A message was edited or deleted: the bot's memory of its thread and its answer change with it."""
     before, after = event.get("previous_message") or {}, event.get("message") or {}
     ts = event.get("deleted_ts") or after.get("ts") or before.get("ts")
-    if not ts or before.get("bot_id") or after.get("bot_id"):
+    if not ts or (await slack.identity()).bot in (before.get("bot_id"), after.get("bot_id")):
         return
     thread = thread_key(team, event["channel"], after.get("thread_ts") or before.get("thread_ts") or ts)
     if event["subtype"] == "message_deleted" or after.get("subtype") == "tombstone":
         await slack.services.storage.edit(thread, ts, None)
         for job in slack.inbox.about(message_key(team, event["channel"], ts)):
             slack.inbox.withdraw(job)
-    elif after.get("text") != before.get("text"):  # a preview of a link changes a message, too
+    elif message_markup(after) != message_markup(before):  # a preview of a link changes a message, too
         turns = await thread_turns(slack, team, [after])
         await slack.services.storage.edit(thread, ts, turns[0].text if turns else None)
         soon = float(event.get("event_ts") or event["ts"]) - float(ts) <= EDIT_SECONDS
@@ -107,13 +111,23 @@ async def take_change(slack: SlackContext, event: dict[str, Any], team: str) -> 
 async def _revise(slack: SlackContext, job: Job[Any], message: dict[str, Any]) -> None:
     """Have a question answered as it reads now; an edit that is delivered twice counts once."""
     question = job.payload
-    if not isinstance(question, Question) or question.message.get("text") == message.get("text"):
+    if not isinstance(question, Question) or message_markup(question.message) == message_markup(message):
         return
     kind = job.request.kind
     if kind != "maybe":
-        kind = _kind(str(message.get("text") or ""), (await slack.identity()).user)
+        kind = _kind(body_markup(message), (await slack.identity()).user)
     anew = replace(question, message=_kept(message), edits=question.edits + 1)
     await slack.inbox.revise(job, kind, anew)
+
+
+async def _overhear_app(slack: SlackContext, event: dict[str, Any], team: str) -> None:
+    """What another app says in a thread that the bot is in: remembered, and never answered."""
+    if event["bot_id"] == (await slack.identity()).bot or not event.get("thread_ts"):
+        return
+    thread = thread_key(team, event["channel"], event["thread_ts"])
+    known = await slack.services.storage.thread(thread)
+    if known is not None and known.joined:
+        await slack.services.conversations.absorb(thread, await thread_turns(slack, team, [event]))
 
 
 def _kind(text: str, bot_user: str) -> str:
@@ -134,7 +148,7 @@ async def _follows(slack: SlackContext, question: Question, event: dict[str, Any
         joined = True
     if known is not None and not joined:
         return None
-    text = str(event.get("text") or "")
+    text = body_markup(event)
     settings = await storage.settings(user_key(question.team, question.user))
     follow = slack.services.settings.thread_follow if settings.follow is None else settings.follow
     if not follow or is_for_someone_else(text, identity.user):

@@ -11,6 +11,7 @@ from cachetools import TTLCache
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncApp
 
+from handlers.formatting.message_markup import body_markup
 from handlers.formatting.readable import names_bot
 from handlers.transport.context import Identity, Person, SlackContext, is_guest
 
@@ -65,7 +66,7 @@ class Interaction:
             return None
         home = event.get("user_team") or event.get("source_team") or event.get("team") or ""
         channel = event.get("channel") or pane.get("channel_id") or user
-        text = str(event.get("text") or "")
+        text = body_markup(event)
         thread_ts = event.get("thread_ts") or pane.get("thread_ts")
         profile = event.get("user_profile") or {}  # in channels shared with another workspace
         name = profile.get("display_name") or profile.get("real_name") or profile.get("name")

@@ -9,7 +9,7 @@ from slack_sdk.errors import SlackApiError
 
 from config.strings import catalogue
 from handlers.formatting.readable import mentioned_channels
-from handlers.replies.message_text import message_text
+from handlers.replies.message_text import SPOKEN, author_name, message_text
 from handlers.transport.context import SlackContext
 from handlers.transport.slack_errors import error_code
 
@@ -48,12 +48,13 @@ async def quote_viewed_channel(slack: SlackContext, text: str, channel: str, thr
     except SlackApiError as problem:
         log.info("conversations.history: %s", error_code(problem))
         raise ChannelUnreadable from None
+    me = (await slack.identity()).bot
     lines: list[str] = []
     for message in found["messages"]:  # newest first
-        if message.get("bot_id") or message.get("subtype") not in (None, "file_share"):
+        if message.get("bot_id") == me or message.get("subtype") not in SPOKEN:
             continue
         text = " ".join((await message_text(slack, message)).split())
-        line = f"> {(await slack.person(message['user'])).name}: {text}"
+        line = f"> {await author_name(slack, message)}: {text}"
         if sum(map(len, lines)) + len(line) > MOST_CHARACTERS:
             break
         lines.insert(0, line)

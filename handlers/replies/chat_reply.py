@@ -17,6 +17,7 @@ from bot.inbox.payloads import Payload, Question
 from bot.roles import split_tag
 from bot.storage import Turn
 from config.strings import Strings
+from handlers.formatting.message_markup import body_markup
 from handlers.formatting.sanitize import escape, quote
 from handlers.replies import blocks
 from handlers.replies.channel_context import ChannelUnreadable, quote_viewed_channel
@@ -87,7 +88,7 @@ class ChatReplies:
         await slack.services.storage.join(job.request.thread, user_key(question.team, question.user))
         await self.status(question, strings("thinking"))
         if question.surface == "assistant":
-            raw = str(question.message.get("text") or "")
+            raw = body_markup(question.message)
             try:
                 if quoted := await quote_viewed_channel(slack, raw, question.channel, question.thread_ts):
                     text = f"{quoted}\n\n{text}"

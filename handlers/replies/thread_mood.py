@@ -15,7 +15,7 @@ from bot.inbox.payloads import ThreadMood
 from config.strings import Strings
 from handlers.replies.blocks import Block, context, section
 from handlers.replies.chart import draw
-from handlers.replies.message_text import message_text
+from handlers.replies.message_text import SPOKEN, message_text
 from handlers.transport.context import SlackContext
 from handlers.transport.response_url import respond_once
 from handlers.transport.slack_errors import error_code
@@ -53,7 +53,7 @@ async def _scored(slack: SlackContext, messages: list[dict[str, Any]]) -> tuple[
     """The newest that people wrote, and how many messages that is of."""
     texts: list[tuple[str, str]] = []
     for message in messages:
-        if message.get("bot_id") or message.get("subtype") not in (None, "file_share", "thread_broadcast"):
+        if message.get("bot_id") or message.get("subtype") not in SPOKEN:
             continue
         text = await message_text(slack, message)
         if any(character.isalnum() for character in text):

@@ -9,13 +9,16 @@ from typing import Any
 
 from bot.roles import split_tag
 from bot.storage import Turn
-from handlers.replies.message_text import message_text
+from handlers.replies.message_text import SPOKEN, author_name, message_text
 from handlers.transport.context import SlackContext, user_key
 from handlers.transport.thread_history import answer_payload
 
 
 async def thread_turns(slack: SlackContext, team: str, messages: Iterable[dict[str, Any]]) -> list[Turn]:
-    """Messages of a thread as turns. Texts to be classified, and their answers, are no conversation."""
+    """Messages of a thread as turns, other apps' among them under their names.
+
+    Texts to be classified, and their answers, are no conversation. A tag in an app's message is text.
+    """
     identity = await slack.identity()
     turns: list[Turn] = []
     for message in messages:
@@ -31,12 +34,14 @@ async def thread_turns(slack: SlackContext, team: str, messages: Iterable[dict[s
             elif text:
                 turns.append(Turn("assistant", text, ts=asked, at=float(asked)))
             continue
-        if message.get("bot_id") or message.get("subtype") not in (None, "file_share", "thread_broadcast"):
+        app, author = message.get("bot_id"), message.get("bot_id") or message.get("user")
+        if not author or message.get("subtype") not in SPOKEN:
             continue
-        mode, text = split_tag(await message_text(slack, message))
-        if text and mode != "emotion" and (user := message.get("user")):
-            name = (await slack.person(user)).name
-            turns.append(Turn("user", text, name, user_key(team, user), message["ts"], at))
+        text = await message_text(slack, message)
+        mode, said = (None, text) if app else split_tag(text)
+        if said and mode != "emotion":
+            name = await author_name(slack, message)
+            turns.append(Turn("user", said, name, user_key(team, author), message["ts"], at))
     return turns
 
 

@@ -16,6 +16,7 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
 
 from bot.storage import StorageError
+from handlers.formatting.message_markup import body_markup
 from handlers.formatting.readable import names_bot
 from handlers.transport.context import SlackContext, message_key, thread_key
 from handlers.transport.slack_errors import error_code, is_transient
@@ -161,7 +162,7 @@ class Backfill:
     async def _take(self, place: Place, message: dict[str, Any]) -> bool:
         """Handle a message as if its event had come; whether it became a request."""
         identity, storage = await self._slack.identity(), self._slack.services.storage
-        user, text = message.get("user"), str(message.get("text") or "")
+        user, text = message.get("user"), body_markup(message)
         if not user or message.get("bot_id") or user == identity.user:
             return False
         reply = message.get("thread_ts") not in (None, message["ts"])

@@ -34,7 +34,7 @@ export function show(list, messages, channel, view) {
       wanted.push(reuse(old, `day ${lastDay}`, "", () => h("div", { class: "day", role: "separator" }, h("span", { text: lastDay }))));
       before = null;
     }
-    const joined = before && before.user === message.user && !before.is_ephemeral === !message.is_ephemeral
+    const joined = before && before.user === message.user && before.bot_id === message.bot_id && !before.is_ephemeral === !message.is_ephemeral
       && !message.subtype && !before.subtype && Number(message.ts) - Number(before.ts) < 300;
     const status = view.inThread ? "" : state.statuses.get(key(channel.id, message.ts)) ?? "";
     const pane = message.subtype === "assistant_app_thread" && state.panes.get(key(channel.id, message.ts))?.title;
@@ -60,17 +60,17 @@ function reuse(old, name, mark, make) {
 function row(message, channel, view, joined, status) {
   if (message.subtype === "channel_join") return h("div", { class: "system", data: { ts: message.ts } }, mrkdwn(message.text));
   if (message.subtype === "assistant_app_thread" && view.inThread) return h("div", { class: "system", text: "New conversation" });
-  const fromBot = message.user === state.bot;
+  const fromApp = message.bot_id !== undefined;
   const ephemeral = message.is_ephemeral;
   const name = message.username ?? nameOf(message.user);
   const made = h("article", {
     class: ["message", joined && "joined", ephemeral && "ephemeral", message.streaming_state === "in_progress" && "writing"].filter(Boolean).join(" "),
     data: { ts: message.ts, user: message.user ?? "" }, "aria-label": `${name}, ${clock(message.ts)}`,
   },
-    h("div", { class: "gutter" }, joined ? h("time", { text: clock(message.ts) }) : avatar(message.user ?? "?")),
+    h("div", { class: "gutter" }, joined ? h("time", { text: clock(message.ts) }) : avatar(message.user ?? name)),
     h("div", { class: "content" },
       ephemeral && h("div", { class: "only-you" }, icon("eye"), "Only visible to you"),
-      !joined && h("div", { class: "who" }, h("strong", { text: name }), fromBot && h("span", { class: "badge", text: "APP" }), h("time", { text: clock(message.ts) })),
+      !joined && h("div", { class: "who" }, h("strong", { text: name }), fromApp && h("span", { class: "badge", text: "APP" }), h("time", { text: clock(message.ts) })),
       body(message, channel, view),
       files(message), reactions(message, channel), replies(message, channel, view),
       status && h("div", { class: "status" }, h("span", { class: "dots" }), `${nameOf(state.bot)} ${status}`)),
