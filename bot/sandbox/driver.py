@@ -13,6 +13,7 @@ from bot.sandbox.links import Link
 from bot.sandbox.methods.files import file_object
 from bot.sandbox.rich_text import as_stored, rich_text
 from bot.sandbox.workspace import SLACKBOT_ID, TEAM_ID, Channel, Json, Pane, StoredFile, User
+from config.strings import Strings, language_of_locale
 
 
 class Driver:
@@ -239,9 +240,10 @@ class Driver:
         channel = self.workspace.open_im(who.id)
         viewed = self.workspace.channel(viewed_channel).id if viewed_channel else ""
         root = messages.bot_message(self.context, "New Assistant Thread", subtype="assistant_app_thread")
+        title = _strings(who)("sandbox_new_conversation")
         root |= {
             "thread_ts": root["ts"],
-            "assistant_app_thread": {"title": "New conversation", "title_blocks": [], "artifacts": []},
+            "assistant_app_thread": {"title": title, "title_blocks": [], "artifacts": []},
         }
         channel.messages[root["ts"]] = root
         prompts = [{"title": title, "message": text} for title, text in self.context.app.prompts]
@@ -273,7 +275,8 @@ class Driver:
                 interactive.respond(self.context, link, answer)
             return answer
         except SlackError as problem:
-            self.say(who.id, where, f"`{what}` failed with the error “{problem.code}”")
+            failed = _strings(who)("sandbox_app_failed", what=what, code=problem.code)
+            self.say(who.id, where, failed)
             return None
 
     def say(self, user: str, channel: Channel | None, text: str) -> None:
@@ -332,3 +335,8 @@ class Driver:
     def _close_view(self, who: User, view_id: str) -> None:
         self.workspace.modals.pop(view_id, None)
         self.workspace.changed("modal_closed", "", {"id": view_id}, who.id)
+
+
+def _strings(who: User) -> Strings:
+    """What Slack itself says to a person, in that person's language."""
+    return Strings(language_of_locale(who.locale))

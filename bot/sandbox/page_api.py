@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bot.markdown_html import render
 from bot.sandbox.driver import Driver
 from bot.sandbox.errors import SlackError
 from bot.sandbox.guard import HEADERS
 from bot.sandbox.workspace import BOT_USER_ID, Change, Channel, Json
+from config.strings import Strings, language_of_header
 
 PAGE = Path(__file__).parent / "page"
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+COMMON_STRINGS = ("language_tag", "page_no_script")  # beside those that begin with `sandbox_`
+KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HEARTBEAT_SECONDS = 15.0
+_INDEX = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined).get_template(
+    "index.html"
+)
 
 # What a person can do, and the arguments each takes beside the user.
 ACTIONS: dict[str, tuple[Callable[..., Awaitable[Any]], tuple[str, ...]]] = {
@@ -57,13 +63,26 @@ def add_routes(app: web.Application, driver: Driver) -> None:
     app.router.add_get("/people/state", state)
     app.router.add_get("/people/stream", stream)
     app.router.add_post("/people/{action}", act)
-    app.router.add_get("/", _file)
+    app.router.add_get("/", _show)
     app.router.add_get("/page/{name}", _file)
 
 
+async def _show(request: web.Request) -> web.StreamResponse:
+    strings = Strings(language_of_header(request.headers.get("Accept-Language", "")))
+    found = page_strings(strings)
+    text = _INDEX.render(strings=found, strings_json=json.dumps(found, ensure_ascii=False))
+    return web.Response(
+        text=text, content_type="text/html", headers={"Content-Language": found["language_tag"]}
+    )
+
+
+def page_strings(strings: Strings) -> dict[str, str]:
+    """Every string of the page by key, with its {names}, which the page fills in."""
+    return strings.starting_with("sandbox_") | {key: strings(key) for key in COMMON_STRINGS}
+
+
 async def _file(request: web.Request) -> web.StreamResponse:
-    name = request.match_info.get("name", "index.html")
-    path = PAGE / name
+    path = PAGE / request.match_info["name"]
     if path.parent != PAGE or path.suffix not in KINDS or not path.is_file():
         raise web.HTTPNotFound(text="no such page")
     text = path.read_text(encoding="utf-8")

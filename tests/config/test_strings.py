@@ -12,8 +12,8 @@ from string import Formatter
 
 import pytest
 
-from bot.web.page import COMMON_STRINGS
-from bot.web.page import DIRECTORY as PAGE
+from bot.sandbox import page_api as sandbox_page
+from bot.web import page as web_page
 from config.settings import ROOT
 from config.strings import (
     STRINGS_DIRECTORY,
@@ -29,7 +29,16 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-CODE = [*sorted((ROOT / "handlers").rglob("*.py")), ROOT / "bot" / "emotion" / "sentences.py"]
+CODE = [
+    *sorted((ROOT / "handlers").rglob("*.py")),
+    ROOT / "bot" / "emotion" / "sentences.py",
+    ROOT / "bot" / "sandbox" / "driver.py",
+]
+# Each page's directory, and the keys that are sent to it.
+PAGES = {
+    web_page.DIRECTORY: set(web_page.page_strings(Strings())),
+    sandbox_page.PAGE: set(sandbox_page.page_strings(Strings())),
+}
 WRITTEN = {
     file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in STRINGS_DIRECTORY.glob("*.toml")
 }
@@ -77,10 +86,10 @@ def asked_by_code() -> set[str]:
     return found
 
 
-def asked_by_page() -> set[str]:
-    """Keys (or patterns of keys) in the page's template and scripts."""
-    template = (PAGE / "index.html").read_text(encoding="utf-8")
-    scripts = "".join(file.read_text(encoding="utf-8") for file in PAGE.glob("*.js"))
+def asked_by_page(page: Path) -> set[str]:
+    """Keys (or patterns of keys) in a page's template and scripts."""
+    template = (page / "index.html").read_text(encoding="utf-8")
+    scripts = "".join(file.read_text(encoding="utf-8") for file in page.glob("*.js"))
     asked = re.findall(r"\bsay\(([\"`])(.+?)\1", scripts)
     return {
         *re.findall(r"\bstrings\.(\w+)", template),
@@ -98,10 +107,10 @@ def test_every_key_asked_for_is_there() -> None:
     assert missing(asked_by_code(), set(ENGLISH)) == []
 
 
-def test_every_key_asked_for_by_the_page_is_sent_to_it() -> None:
-    assert len(asked_by_page()) > 30
-    sent = {key for key in ENGLISH if key.startswith("page_")} | set(COMMON_STRINGS)
-    assert missing(asked_by_page(), sent) == []
+@pytest.mark.parametrize("page", PAGES)
+def test_every_key_asked_for_by_a_page_is_sent_to_it(page: Path) -> None:
+    assert len(asked_by_page(page)) > 30
+    assert missing(asked_by_page(page), PAGES[page]) == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -123,8 +132,11 @@ def test_placeholders_are_the_same(language: str) -> None:
 
 
 def test_no_key_is_unused() -> None:
-    used = {text for _, tree in trees() for text in constants(tree)} | asked_by_page() | set(COMMON_STRINGS)
-    patterns = [text for text in used if re.fullmatch(r"(prompt|page_part|page_failed)_\\w\+\w*", text)]
+    used = {text for _, tree in trees() for text in constants(tree)}
+    used |= {key for page in PAGES for key in asked_by_page(page)} | set(web_page.COMMON_STRINGS)
+    patterns = [
+        text for text in used if re.fullmatch(r"(prompt|page_part|page_failed|sandbox_failed)_\\w\+\w*", text)
+    ]
     patterned = {key for key in ENGLISH if any(re.fullmatch(pattern, key) for pattern in patterns)}
     assert set(ENGLISH) - used - patterned == set()
 
@@ -153,9 +165,16 @@ def test_nothing_is_said_outside_the_catalogue() -> None:
     assert said == []
 
 
-def test_nothing_is_said_on_the_page_outside_the_catalogue() -> None:
-    template = (PAGE / "index.html").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_said_on_a_page_outside_the_catalogue(page: Path) -> None:
+    template = (page / "index.html").read_text(encoding="utf-8")
     assert re.sub(r"\{\{.*?\}\}|\{%.*?%\}|<[^>]*>|\s", "", template) == ""
+    assert re.findall(r'(?:aria-label|title|alt|placeholder)="[^"{]+"', template) == []
+    for file in page.glob("*.js"):
+        script = re.sub(r"\$\{[^{}]*\}", "", file.read_text(encoding="utf-8"))
+        assert re.findall(r'\b(?:text|label|title|placeholder|note)"?: ["`][^"`]*[a-z]', script) == [], (
+            file.name
+        )
 
 
 def test_the_language_is_slacks_or_english() -> None:

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 from running_bot import Look, RunningBot
+
+from bot.sandbox import Sandbox
+from bot.sandbox.page_api import page_strings
+from config.settings import ROOT
+from config.strings import Strings
 
 pytestmark = pytest.mark.browser
 BOT = "@All-in-One Bot"
+ENGLISH, CHINESE = page_strings(Strings("en")), page_strings(Strings("zh"))
+# Every text of the page, shown or read aloud.
+WORDS = """() => {
+  const found = [document.title];
+  const walk = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) found.push(walk.currentNode.data);
+  for (const node of document.querySelectorAll("*"))
+    for (const name of ["aria-label", "title", "placeholder", "alt"])
+      found.push(node.getAttribute(name) ?? "");
+  return found.map((text) => text.trim()).filter(Boolean);
+}"""
 
 
 async def write(page: Page, text: str, place: str = "Message #general") -> None:
@@ -25,7 +42,7 @@ async def choose(page: Page, message: str, shortcut: str) -> None:
     """Choose a shortcut from a message's menu."""
     row = page.locator("#main article.message:not(.ephemeral)", has_text=message)
     await row.hover()
-    await row.get_by_role("button", name="More actions").click()
+    await row.get_by_role("button", name=re.compile("More actions|更多操作")).click()
     await page.get_by_role("menuitem", name=shortcut).click()
 
 
@@ -175,3 +192,87 @@ async def test_enter_of_an_input_method_sends_nothing_and_what_cannot_be_sent_is
     await expect(page.locator("#main .problem")).to_contain_text("The sandbox does not answer")
     await expect(box).to_have_value("你好")
     await expect(page.locator("#main article.message")).to_have_count(0)
+
+
+def of(text: str, catalogue: dict[str, str]) -> set[str]:
+    """The keys of the sentences that a text of the page is, whatever stands for their {names}."""
+    patterns = {key: re.sub(r"\\{\w+\\}", ".+", re.escape(said)) for key, said in catalogue.items()}
+    return {key for key, pattern in patterns.items() if re.fullmatch(pattern, text)}
+
+
+async def test_in_a_chinese_browser_no_word_of_the_page_is_english(bot: RunningBot, look: Look) -> None:
+    page = await look("小林", locale="zh-CN")
+    seen: set[str] = set()
+
+    async def read() -> None:
+        seen.update(await page.evaluate(WORDS))
+
+    await expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+    await expect(page.locator(".link")).to_have_text(CHINESE["sandbox_connected"])
+    await read()
+    await write(page, f"{BOT} 你好", "发消息到 #general")
+    await expect(page.locator(".replies")).to_contain_text("1 条回复")
+    own = page.locator("#main article.message")
+    await own.hover()
+    await own.get_by_role("button", name=CHINESE["sandbox_more_actions"]).click()
+    await read()
+    await page.get_by_role("menuitem", name=CHINESE["sandbox_edit"]).click()
+    await read()
+    await page.get_by_role("button", name=CHINESE["sandbox_save"]).click()
+    await expect(page.locator(".edited")).to_have_text("（已编辑）")
+    await write(page, "/emotion 今天太棒了", "发消息到 #general")
+    await expect(page.locator("article.ephemeral")).to_contain_text("仅你可见")
+    await page.locator(".replies").click()
+    await page.get_by_label("回复……").fill("/chat 你好")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#thread .problem")).to_have_text(CHINESE["sandbox_failed_commands_in_threads"])
+    await read()
+    await page.get_by_role("button", name=CHINESE["sandbox_close_thread"]).click()
+    await own.first.hover()
+    await own.first.get_by_role("button", name=CHINESE["sandbox_more_actions"]).click()
+    await page.get_by_role("menuitem", name=CHINESE["sandbox_delete"]).click()
+    await expect(own.first).to_contain_text("这条消息已删除。")
+    await page.get_by_role("button", name="random").click()
+    await page.get_by_role("button", name="邀请 All-in-One Bot").click()
+    await expect(page.locator(".system")).to_have_text("@All-in-One Bot 加入了频道")
+    await page.keyboard.type("/inv")
+    await expect(page.locator("#main .suggestions")).to_contain_text(CHINESE["sandbox_invite_note"])
+    await read()
+    await page.get_by_role("button", name="主页").click()
+    await read()
+    await page.get_by_role("button", name="新对话").click()
+    await expect(page.get_by_label("消息列", exact=True)).to_contain_text("你好！")
+    await read()
+    assert {text for text in seen if of(text, ENGLISH)} == set()
+    assert len({key for text in seen for key in of(text, CHINESE)}) > 30
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_sandbox_that_ended_is_told_in_the_pages_language_and_the_text_is_kept(
+    bot: RunningBot, browser: Browser, width: int
+) -> None:
+    context = await browser.new_context(locale="zh-CN", viewport={"width": width, "height": 844})
+    page = await context.new_page()
+    await page.goto(f"{bot.sandbox.page_url}?user=小林")
+    await write(page, "大家好", "发消息到 #general")
+    await expect(page.locator("article.message")).to_have_count(1)
+    await bot.connection.stop()
+    await bot.sandbox.stop()
+    box = page.get_by_label("发消息到 #general", exact=True)
+    await box.fill("还在吗？")
+    await box.press("Enter")
+    await expect(page.locator("#main .problem")).to_have_text(CHINESE["sandbox_failed_offline"])
+    await expect(page.locator(".link")).to_have_text(CHINESE["sandbox_offline"])
+    await expect(box).to_have_value("还在吗？")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    (ROOT / "artifacts").mkdir(exist_ok=True)
+    await page.screenshot(path=ROOT / "artifacts" / f"sandbox-zh-{width}.png")
+    await context.close()
+
+
+async def test_a_name_that_nobody_has_is_told(sandbox: Sandbox, browser: Browser) -> None:
+    context = await browser.new_context(locale="zh-CN")
+    page = await context.new_page()
+    await page.goto(f"{sandbox.page_url}?user=Nobody")
+    await expect(page.locator("#main")).to_have_text(CHINESE["sandbox_failed_user_not_found"])
+    await context.close()

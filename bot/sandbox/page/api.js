@@ -20,7 +20,7 @@ export async function act(name, user, details = {}) {
 
 export async function load(user) {
   const answer = await reached(fetch(`/people/state?user=${encodeURIComponent(user)}`));
-  if (!answer.ok) throw new Refused(await answer.text());
+  if (!answer.ok) throw new Refused(`HTTP ${answer.status}`);
   return answer.json();
 }
 
@@ -28,12 +28,14 @@ export async function load(user) {
 export function listen(user, changed, again, broken) {
   const source = new EventSource(`/people/stream?user=${encodeURIComponent(user)}`);
   let opened = false;
-  const ready = new Promise((resolve) => {
+  const ready = new Promise((resolve, reject) => {
     source.addEventListener("open", () => {
       if (opened) again();
       opened = true;
       resolve();
     });
+    // A browser asks again after a failure of the network, but not where the server said no.
+    source.addEventListener("error", () => source.readyState === EventSource.CLOSED && reject(new Refused("user_not_found")));
   });
   source.addEventListener("message", (event) => changed(JSON.parse(event.data)));
   source.addEventListener("error", broken);

@@ -6,6 +6,7 @@ import { choose, confirmFirst } from "./menu.js";
 import { markdown } from "./markdown.js";
 import { link, mention, mrkdwn, plain } from "./mrkdwn.js";
 import { nameOf, state } from "./state.js";
+import { say } from "./strings.js";
 
 export function blocks(list, press) {
   return h("div", { class: "blocks" }, list.map((block) => one(block, press)));
@@ -37,7 +38,7 @@ const KINDS = {
   image: (block) => h("figure", {}, block.title && h("figcaption", {}, textOf(block.title)), image(block, "large")),
   markdown: (block) => markdown(block.html ?? ""),
   rich_text: (block) => h("div", { class: "rich" }, block.elements.map(rich)),
-  table: (block) => h("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table" },
+  table: (block) => h("div", { class: "table", tabindex: "0", role: "group", "aria-label": say("sandbox_table") },
     h("table", {}, h("tbody", {}, block.rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cellOf(cell)))))))),
   task_update: (block) => h("div", { class: `task ${block.status ?? ""}` }, h("span", { class: "task-dot" }), plain(block.title ?? "")),
   plan_update: (block) => h("div", { class: "task" }, h("strong", {}, plain(block.title ?? ""))),
@@ -69,7 +70,7 @@ function element(part, press) {
       h("button", { type: "button", class: "button small", title: part[side].text.text, "aria-label": part[side].text.text,
         data: { action: part.action_id, side }, onclick: () => go(part[side].value) }, sign)));
   if (part.type === "overflow")
-    return h("button", { type: "button", class: "button small", "aria-label": "More", "aria-haspopup": "menu",
+    return h("button", { type: "button", class: "button small", "aria-label": say("sandbox_more"), "aria-haspopup": "menu",
       data: { action: part.action_id },
       onclick: (event) => choose(event.currentTarget, part.options.map((option) =>
         ({ label: withEmoji(option.text.text), run: () => go(option.value) }))) }, icon("more"));
@@ -83,7 +84,7 @@ function select(part, go) {
   const first = part.initial_option?.value;
   return h("select", { class: "select", "aria-label": part.placeholder?.text ?? part.action_id, data: { action: part.action_id },
     onchange: (event) => go(event.currentTarget.value) },
-    first === undefined && h("option", { value: "", disabled: true, selected: true, text: part.placeholder?.text ?? "Choose…" }),
+    first === undefined && h("option", { value: "", disabled: true, selected: true, text: part.placeholder?.text ?? say("sandbox_choose") }),
     part.options.map((option) => h("option", { value: option.value, selected: option.value === first }, withEmoji(option.text.text))));
 }
 
@@ -113,7 +114,7 @@ function field(block) {
 function rich(part) {
   if (part.type === "rich_text_section") return h("div", {}, part.elements.map(piece));
   if (part.type === "rich_text_quote") return h("blockquote", {}, part.elements.map(piece));
-  if (part.type === "rich_text_preformatted") return scrolls(h("pre", {}, h("code", {}, part.elements.map(piece))), "Code");
+  if (part.type === "rich_text_preformatted") return scrolls(h("pre", {}, h("code", {}, part.elements.map(piece))), say("sandbox_code"));
   return h(part.style === "ordered" ? "ol" : "ul", {}, part.elements.map((item) => h("li", {}, item.elements.map(piece))));
 }
 

@@ -1,7 +1,8 @@
 // Where a person types: Enter sends, Shift+Enter is a new line, `/` and `@` suggest what may follow.
 
 import { button, h } from "./dom.js";
-import { botIsIn, nameOf, state } from "./state.js";
+import { state } from "./state.js";
+import { has, say } from "./strings.js";
 
 let count = 0;
 
@@ -10,7 +11,7 @@ export function composer({ label, send, commands }) {
   const name = `suggestions-${++count}`;
   const box = h("textarea", { rows: "1", placeholder: label, "aria-label": label, role: "combobox", "aria-autocomplete": "list",
     "aria-expanded": "false", "aria-controls": name, spellcheck: "true" });
-  const list = h("div", { class: "suggestions", id: name, role: "listbox", "aria-label": "Suggestions", hidden: true });
+  const list = h("div", { class: "suggestions", id: name, role: "listbox", "aria-label": say("sandbox_suggestions"), hidden: true });
   const problem = h("div", { class: "problem", role: "alert" });
   let found = [];
   let chosen = 0;
@@ -92,7 +93,7 @@ export function composer({ label, send, commands }) {
     event.preventDefault();
   });
   const form = h("div", { class: "composer" }, list,
-    h("div", { class: "box" }, box, button("Send", "send", submit, { class: "icon-button send" })), problem);
+    h("div", { class: "box" }, box, button(say("sandbox_send"), "send", submit, { class: "icon-button send" })), problem);
   return { node: form, focus: () => box.focus(), fill: (text) => { box.value = text; grow(); box.focus(); } };
 }
 
@@ -108,21 +109,10 @@ function suggestions(before, commands) {
   return [...state.users.values()]
     .filter((u) => [u.name, u.real_name, ...u.real_name.split(/[\s-]/)].some((name) => name.toLowerCase().startsWith(typed)))
     .sort((a, b) => Number(b.is_bot) - Number(a.is_bot))
-    .map((u) => ({ title: `@${u.real_name}`, note: u.is_bot ? "the app" : u.id === state.you ? "you" : "", typed: typed.length + 1, insert: `@${u.real_name} ` }));
+    .map((u) => ({ title: `@${u.real_name}`, note: u.is_bot ? say("sandbox_the_app") : u.id === state.you ? say("sandbox_you") : "", typed: typed.length + 1, insert: `@${u.real_name} ` }));
 }
 
-export function explain(code, room) {
-  const words = {
-    offline: "The sandbox does not answer. What you wrote is kept; send it again when it is back.",
-    unknown_command: "There is no such command here. Type / to see those there are.",
-    not_in_channel: "You are not in this channel.",
-    no_text: "There is nothing to send.",
-    messages_tab_disabled: "The app does not take messages: its manifest has the messages tab turned off.",
-    thread_not_found: "This thread is gone.",
-    message_not_found: "This message is gone.",
-    cant_update_message: "Only its author can change a message.",
-    invalid_arguments: "That could not be understood.",
-  };
-  if (room && !botIsIn(room) && code === "invite") return `${nameOf(state.bot)} is not in #${room.name}.`;
-  return words[code] ?? `That did not work (${code}).`;
+/** What went wrong, by the code of the failure. */
+export function explain(code) {
+  return has(`sandbox_failed_${code}`) ? say(`sandbox_failed_${code}`) : say("sandbox_failed", { code });
 }

@@ -7,6 +7,7 @@ import { closeMenu } from "./menu.js";
 import { avatar, show } from "./messages.js";
 import { sidebar } from "./sidebar.js";
 import { apply, botIsIn, key, nameOf, replace, state, threadOf, titleOf, topLevel } from "./state.js";
+import { say } from "./strings.js";
 import { home, modal } from "./views.js";
 
 const parts = { side: document.getElementById("sidebar"), main: document.getElementById("main"),
@@ -29,7 +30,7 @@ function did(promise) {
 
 async function become(user) {
   stream?.close();
-  const mine = listen(user, changed, () => refresh(user), () => { state.online = false; drawSide(); });
+  const mine = listen(user, changed, () => did(refresh(user)), () => { state.online = false; drawSide(); });
   stream = mine;
   await mine.ready;
   if (stream !== mine) return; // somebody else was chosen meanwhile
@@ -107,28 +108,28 @@ function drawSide() {
 }
 
 function head(...children) {
-  return h("header", { class: "bar" }, button("Channels", "menu", () => document.body.classList.toggle("sidebar-open"), { class: "icon-button burger" }), ...children);
+  return h("header", { class: "bar" }, button(say("sandbox_channels"), "menu", () => document.body.classList.toggle("sidebar-open"), { class: "icon-button burger" }), ...children);
 }
 
 function drawMain() {
   lists.main = lists.mainComposer = null;
   if (state.place === "home") {
-    parts.main.replaceChildren(head(avatar(state.bot, true), h("h1", { text: nameOf(state.bot) }), h("span", { class: "topic", text: "Home" })), home(did));
-    document.title = "Home · Sandbox";
+    parts.main.replaceChildren(head(avatar(state.bot, true), h("h1", { text: nameOf(state.bot) }), h("span", { class: "topic", text: say("sandbox_home") })), home(did));
+    document.title = say("sandbox_title", { place: say("sandbox_home") });
     return;
   }
   const room = state.channels.get(state.place);
   const title = room.user ? titleOf(room) : `# ${room.name}`;
-  document.title = `${title} · Sandbox`;
-  lists.main = h("div", { class: "messages", role: "log", "aria-label": `Messages in ${title}`, tabindex: "0" });
+  document.title = say("sandbox_title", { place: title });
+  lists.main = h("div", { class: "messages", role: "log", "aria-label": say("sandbox_messages", { place: title }), tabindex: "0" });
   const member = room.members.includes(state.you);
-  const entry = composer({ label: room.user ? `Message ${titleOf(room)}` : `Message #${room.name}`, commands: commands(), send: (text) => send(room, text) });
+  const entry = composer({ label: say("sandbox_message", { place: room.user ? titleOf(room) : `#${room.name}` }), commands: commands(), send: (text) => send(room, text) });
   lists.mainComposer = entry;
   parts.main.replaceChildren(
     head(room.user ? avatar(state.bot, true) : null, h("h1", { text: title }), h("span", { class: "topic", text: room.topic }),
-      !room.user && !botIsIn(room) && h("button", { type: "button", class: "button small", id: "invite", text: `Invite ${nameOf(state.bot)}`, onclick: () => did(act("invite", state.you, { channel: room.id })) })),
+      !room.user && !botIsIn(room) && h("button", { type: "button", class: "button small", id: "invite", text: say("sandbox_invite", { app: nameOf(state.bot) }), onclick: () => did(act("invite", state.you, { channel: room.id })) })),
     lists.main,
-    member ? entry.node : h("div", { class: "composer" }, h("button", { type: "button", class: "button", text: `Join #${room.name}`, onclick: () => did(act("join", state.you, { channel: room.id })) })));
+    member ? entry.node : h("div", { class: "composer" }, h("button", { type: "button", class: "button", text: say("sandbox_join", { channel: room.name }), onclick: () => did(act("join", state.you, { channel: room.id })) })));
   fillMain(true);
   if (matchMedia("(hover: hover)").matches) entry.focus();
 }
@@ -138,8 +139,8 @@ function fillMain(fresh = false) {
   if (!room || !lists.main) return;
   const messages = topLevel(room).filter((m) => !(m.is_ephemeral && m.thread_ts));
   const footer = { mark: [messages.length === 0], make: () => (messages.length ? h("div") : h("div", { class: "empty" },
-    h("p", { text: room.user ? `This is where you and ${nameOf(state.bot)} write to each other.` : `This is the beginning of #${room.name}.` }),
-    h("p", { text: "Say something, type / for commands or @ to mention somebody." }))) };
+    h("p", { text: room.user ? say("sandbox_beginning_direct", { app: nameOf(state.bot) }) : say("sandbox_beginning", { channel: room.name }) }),
+    h("p", { text: say("sandbox_beginning_hint") }))) };
   show(lists.main, messages, room, { openThread, did, edit: editing(room), fresh, footer });
 }
 
@@ -150,12 +151,12 @@ function drawThread() {
   document.body.classList.toggle("thread-open", !parts.thread.hidden);
   if (parts.thread.hidden) return;
   const ts = state.thread;
-  lists.thread = h("div", { class: "messages", role: "log", "aria-label": "Messages in the thread", tabindex: "0" });
-  lists.threadComposer = composer({ label: "Reply…", commands: null, send: (text) => send(room, text, ts) });
+  lists.thread = h("div", { class: "messages", role: "log", "aria-label": say("sandbox_messages_thread"), tabindex: "0" });
+  lists.threadComposer = composer({ label: say("sandbox_reply_label"), commands: null, send: (text) => send(room, text, ts) });
   const title = state.panes.get(key(room.id, ts))?.title;
   parts.thread.replaceChildren(
-    h("header", { class: "bar" }, h("h1", { text: title || "Thread" }), h("span", { class: "topic", text: room.user ? titleOf(room) : `# ${room.name}` }),
-      button("Close thread", "close", closeThread)),
+    h("header", { class: "bar" }, h("h1", { text: title || say("sandbox_thread") }), h("span", { class: "topic", text: room.user ? titleOf(room) : `# ${room.name}` }),
+      button(say("sandbox_close_thread"), "close", closeThread)),
     lists.thread, lists.threadComposer.node);
   fillThread(true);
 }
@@ -178,7 +179,7 @@ function fillThread(fresh = false) {
 // --- doing ---
 
 function commands() {
-  return [...state.app.commands, { name: "/invite", usage_hint: `@${nameOf(state.bot)}`, description: "Bring the app into this channel" }];
+  return [...state.app.commands, { name: "/invite", usage_hint: `@${nameOf(state.bot)}`, description: say("sandbox_invite_note") }];
 }
 
 async function send(room, text, thread = null) {
@@ -189,18 +190,18 @@ async function send(room, text, thread = null) {
     else if (command) await act("command", state.you, { channel: room.id, command: command[1], text: command[2] ?? "" });
     else await act("post", state.you, { channel: room.id, text, thread_ts: thread });
   } catch (error) {
-    throw new Error(error.message === "commands_in_threads" ? "Slash commands do not work in threads; use one in the channel." : explain(error.message, room));
+    throw new Error(explain(error.message));
   }
 }
 
 function editing(room) {
   return (message) => {
-    const field = h("textarea", { "aria-label": "Edit message", rows: "4", text: message.text.replace(/<@(\w+)>/g, (_, id) => `@${nameOf(id)}`)
+    const field = h("textarea", { "aria-label": say("sandbox_edit"), rows: "4", text: message.text.replace(/<@(\w+)>/g, (_, id) => `@${nameOf(id)}`)
       .replace(/<(https?:[^<>|]+)>/g, "$1").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&") });
     const form = h("form", { method: "dialog", onsubmit: () => did(act("edit", state.you, { channel: room.id, ts: message.ts, text: field.value })) },
-      h("h2", { text: "Edit message" }), field,
-      h("div", { class: "dialog-buttons" }, h("button", { type: "button", class: "button", text: "Cancel", onclick: () => parts.dialog.close() }),
-        h("button", { type: "submit", class: "button primary", text: "Save" })));
+      h("h2", { text: say("sandbox_edit") }), field,
+      h("div", { class: "dialog-buttons" }, h("button", { type: "button", class: "button", text: say("sandbox_cancel"), onclick: () => parts.dialog.close() }),
+        h("button", { type: "submit", class: "button primary", text: say("sandbox_save") })));
     parts.dialog.replaceChildren(form);
     parts.dialog.oncancel = null;
     parts.dialog.showModal();
@@ -211,7 +212,7 @@ function editing(room) {
 
 function changed(change) {
   if (change.kind === "notice") { notice(change.data.text); return; }
-  if (change.kind === "channels") { refresh(state.you); return; }
+  if (change.kind === "channels") { did(refresh(state.you)); return; }
   if (change.kind === "modal_errors") { modal(parts.dialog, did, change.data.errors); return; }
   const known = state.channels.get(change.channel)?.messages.has(change.data.ts);
   apply(change);
@@ -223,7 +224,7 @@ function changed(change) {
   else if (change.kind === "home") { if (state.place === "home") drawMain(); }
   else if (change.kind === "modal" || change.kind === "modal_closed") modal(parts.dialog, did);
   else if (change.kind === "pane") {
-    if (lists.thread) parts.thread.querySelector("h1").textContent = state.panes.get(key(state.place, state.thread))?.title || "Thread";
+    if (lists.thread) parts.thread.querySelector("h1").textContent = state.panes.get(key(state.place, state.thread))?.title || say("sandbox_thread");
     fillMain();
     fillThread();
   } else if (change.channel === state.place) {
@@ -241,5 +242,5 @@ document.addEventListener("pointerdown", (event) => {
 });
 
 become(new URLSearchParams(location.search).get("user") ?? sessionStorage.getItem("you") ?? "Ada").catch((error) => {
-  parts.main.replaceChildren(h("div", { class: "empty" }, h("p", { text: `The sandbox does not answer: ${error.message}` })));
+  parts.main.replaceChildren(h("div", { class: "empty" }, h("p", { text: explain(error.message) })));
 });

@@ -2,6 +2,7 @@
 
 import { h, scrolls } from "./dom.js";
 import { link } from "./mrkdwn.js";
+import { say } from "./strings.js";
 
 const KNOWN = new Set("P BR STRONG EM S DEL CODE PRE UL OL LI BLOCKQUOTE H1 H2 H3 H4 H5 H6 HR TABLE THEAD TBODY TR TH TD DIV".split(" "));
 
@@ -25,6 +26,6 @@ function rebuild(node) {
   if (!KNOWN.has(node.tagName)) return h("span", {}, children);
   const made = h(node.tagName.toLowerCase(), {}, children);
   for (const name of ["start", "class"]) if (node.hasAttribute(name)) made.setAttribute(name, node.getAttribute(name));
-  if (node.hasAttribute("tabindex")) scrolls(made, node.tagName === "PRE" ? "Code" : "Table");
+  if (node.hasAttribute("tabindex")) scrolls(made, node.tagName === "PRE" ? say("sandbox_code") : say("sandbox_table"));
   return made;
 }

@@ -7,6 +7,7 @@ import { emoji } from "./emoji.js";
 import { choose } from "./menu.js";
 import { mrkdwn } from "./mrkdwn.js";
 import { key, nameOf, state } from "./state.js";
+import { say } from "./strings.js";
 
 const HUES = [188, 262, 24, 338, 142, 210, 48];
 const hue = (id) => HUES[[...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 9973, 0) % HUES.length];
@@ -58,8 +59,8 @@ function reuse(old, name, mark, make) {
 }
 
 function row(message, channel, view, joined, status) {
-  if (message.subtype === "channel_join") return h("div", { class: "system", data: { ts: message.ts } }, mrkdwn(message.text));
-  if (message.subtype === "assistant_app_thread" && view.inThread) return h("div", { class: "system", text: "New conversation" });
+  if (message.subtype === "channel_join") return h("div", { class: "system", data: { ts: message.ts } }, mrkdwn(say("sandbox_joined", { user: `<@${message.user}>` })));
+  if (message.subtype === "assistant_app_thread" && view.inThread) return h("div", { class: "system", text: say("sandbox_new_conversation") });
   const fromApp = message.bot_id !== undefined;
   const ephemeral = message.is_ephemeral;
   const name = message.username ?? nameOf(message.user);
@@ -69,10 +70,10 @@ function row(message, channel, view, joined, status) {
   },
     h("div", { class: "gutter" }, joined ? h("time", { text: clock(message.ts) }) : avatar(message.user ?? name)),
     h("div", { class: "content" },
-      ephemeral && h("div", { class: "only-you" }, icon("eye"), "Only visible to you"),
-      !joined && h("div", { class: "who" }, h("strong", { text: name }), fromApp && h("span", { class: "badge", text: "APP" }), h("time", { text: clock(message.ts) })),
+      ephemeral && h("div", { class: "only-you" }, icon("eye"), say("sandbox_only_you")),
+      !joined && h("div", { class: "who" }, h("strong", { text: name }), fromApp && h("span", { class: "badge", text: say("sandbox_badge") }), h("time", { text: clock(message.ts) })),
       body(message, channel, view),
-      files(message), reactions(message, channel), replies(message, channel, view),
+      files(message), reactions(message, channel, view), replies(message, channel, view),
       status && h("div", { class: "status" }, h("span", { class: "dots" }), `${nameOf(state.bot)} ${status}`)),
     tools(message, channel, view));
   return made;
@@ -82,16 +83,17 @@ function body(message, channel, view) {
   if (message.subtype === "assistant_app_thread") return conversation(message, channel, view);
   const press = (action_id, value) =>
     view.did(act("press", state.you, { channel: channel.id, ts: message.ts, action_id, value }));
+  if (message.subtype === "tombstone") return h("div", { class: "body" }, h("div", { class: "text", text: say("sandbox_deleted") }));
   const own = message.blocks?.length && !(message.client_msg_id && message.blocks.every((b) => b.type === "rich_text"));
   return h("div", { class: "body" },
     own ? blocks(message.blocks, press) : h("div", { class: "text" }, mrkdwn(message.text ?? "")),
-    message.edited && h("span", { class: "edited", text: " (edited)" }),
+    message.edited && h("span", { class: "edited", text: ` ${say("sandbox_edited")}` }),
     (message.attachments ?? []).map((part) => h("div", { class: "attachment" }, part.blocks ? blocks(part.blocks, press) : mrkdwn(part.text ?? part.fallback ?? ""))));
 }
 
 function conversation(message, channel, view) {
-  const title = state.panes.get(key(channel.id, message.ts))?.title || "New conversation";
-  return h("div", { class: "body" }, h("button", { type: "button", class: "button small", text: `Open: ${title}`,
+  const title = state.panes.get(key(channel.id, message.ts))?.title || say("sandbox_new_conversation");
+  return h("div", { class: "body" }, h("button", { type: "button", class: "button small", text: say("sandbox_open", { title }),
     onclick: () => view.openThread(channel.id, message.ts) }));
 }
 
@@ -101,11 +103,11 @@ function files(message) {
     : h("div", { class: "file" }, icon("file"), h("span", { text: file.title })));
 }
 
-function reactions(message, channel) {
+function reactions(message, channel, view) {
   if (!message.reactions?.length) return null;
   return h("div", { class: "reactions" }, message.reactions.map((reaction) =>
     h("button", { type: "button", class: reaction.users.includes(state.you) ? "mine" : "", title: reaction.users.map(nameOf).join(", "),
-      onclick: () => act("react", state.you, { channel: channel.id, ts: message.ts, emoji: reaction.name }) },
+      onclick: () => view.did(act("react", state.you, { channel: channel.id, ts: message.ts, emoji: reaction.name })) },
       emoji(reaction.name), " ", String(reaction.count))));
 }
 
@@ -114,8 +116,8 @@ function replies(message, channel, view) {
   const count = message.reply_count;
   return h("button", { type: "button", class: "replies", onclick: () => view.openThread(channel.id, message.ts) },
     (message.reply_users ?? []).map((user) => avatar(user, true)),
-    h("span", { class: "count", text: count === 1 ? "1 reply" : `${count} replies` }),
-    h("span", { class: "last", text: `last at ${clock(message.latest_reply)}` }));
+    h("span", { class: "count", text: count === 1 ? say("sandbox_reply_one") : say("sandbox_replies", { count }) }),
+    h("span", { class: "last", text: say("sandbox_last_reply", { time: clock(message.latest_reply) }) }));
 }
 
 function tools(message, channel, view) {
@@ -126,13 +128,13 @@ function tools(message, channel, view) {
     for (const shortcut of state.app.shortcuts)
       items.push({ label: shortcut.name, run: () => view.did(act("shortcut", state.you, { ...at, callback_id: shortcut.callback_id })) });
     if (message.user === state.you) {
-      items.push({ label: "Edit message", run: () => view.edit(message) });
-      items.push({ label: "Delete message", danger: true, run: () => view.did(act("delete", state.you, at)) });
+      items.push({ label: say("sandbox_edit"), run: () => view.edit(message) });
+      items.push({ label: say("sandbox_delete"), danger: true, run: () => view.did(act("delete", state.you, at)) });
     }
   }
   if (message.is_ephemeral) return null;
-  return h("div", { class: "tools", role: "group", "aria-label": "Message actions" },
-    button("React with thumbs up", "smile", () => view.did(act("react", state.you, { ...at, emoji: "+1" }))),
-    !view.inThread && button("Reply in thread", "reply", () => view.openThread(channel.id, message.ts)),
-    items.length && button("More actions", "more", (event) => choose(event.currentTarget, items), { "aria-haspopup": "menu" }));
+  return h("div", { class: "tools", role: "group", "aria-label": say("sandbox_actions") },
+    button(say("sandbox_react"), "smile", () => view.did(act("react", state.you, { ...at, emoji: "+1" }))),
+    !view.inThread && button(say("sandbox_reply"), "reply", () => view.openThread(channel.id, message.ts)),
+    items.length && button(say("sandbox_more_actions"), "more", (event) => choose(event.currentTarget, items), { "aria-haspopup": "menu" }));
 }

@@ -3,6 +3,7 @@
 import { h, scrolls } from "./dom.js";
 import { withEmoji } from "./emoji.js";
 import { nameOf, state } from "./state.js";
+import { say } from "./strings.js";
 
 const unescape = (text) => text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
 
@@ -20,7 +21,7 @@ export function mrkdwn(text) {
   const parts = text.split("```");
   parts.forEach((part, index) => {
     const closed = index < parts.length - 1;
-    if (index % 2 && closed) out.append(scrolls(h("pre", {}, h("code", { text: unescape(part.replace(/^\n|\n$/g, "")) })), "Code"));
+    if (index % 2 && closed) out.append(scrolls(h("pre", {}, h("code", { text: unescape(part.replace(/^\n|\n$/g, "")) })), say("sandbox_code")));
     else out.append(lines(index % 2 ? "```" + part : part));
   });
   return out;

@@ -3,27 +3,28 @@
 import { h, icon } from "./dom.js";
 import { avatar } from "./messages.js";
 import { nameOf, state } from "./state.js";
+import { say } from "./strings.js";
 
 export function sidebar(actions) {
   const rooms = [...state.channels.values()];
   const people = [...state.users.values()].filter((user) => !user.is_bot);
   return [
     h("header", {},
-      h("div", { class: "workspace" }, h("strong", { text: "Sandbox" }),
+      h("div", { class: "workspace" }, h("strong", { text: say("sandbox_name") }),
         h("span", { class: `link ${state.app.connected && state.online ? "up" : "down"}`, role: "status" },
-          !state.online ? "page offline" : state.app.connected ? "app connected" : "app not connected")),
-      h("label", { class: "you" }, avatar(state.you, true), h("span", { class: "hidden", text: "You are" }),
-        h("select", { id: "you", title: "Who you are", onchange: (event) => actions.become(event.currentTarget.value) },
+          !state.online ? say("sandbox_offline") : state.app.connected ? say("sandbox_connected") : say("sandbox_not_connected"))),
+      h("label", { class: "you" }, avatar(state.you, true), h("span", { class: "hidden", text: say("sandbox_you_are") }),
+        h("select", { id: "you", title: say("sandbox_who_you_are"), onchange: (event) => actions.become(event.currentTarget.value) },
           people.map((user) => h("option", { value: user.id, selected: user.id === state.you, text: user.real_name }))))),
     h("div", { class: "places" },
-      section("Channels", rooms.filter((room) => !room.user).map((room) => place(room.id, "#", room.name, actions))),
-      section("Direct messages", rooms.filter((room) => room.user).map((room) => place(room.id, avatar(state.bot, true), nameOf(state.bot), actions))),
-      (state.app.home || state.app.assistant) && section("App", [
-        state.app.home && place("home", icon("home"), "Home", actions),
+      section(say("sandbox_channels"), rooms.filter((room) => !room.user).map((room) => place(room.id, "#", room.name, actions))),
+      section(say("sandbox_direct_messages"), rooms.filter((room) => room.user).map((room) => place(room.id, avatar(state.bot, true), nameOf(state.bot), actions))),
+      (state.app.home || state.app.assistant) && section(say("sandbox_app"), [
+        state.app.home && place("home", icon("home"), say("sandbox_home"), actions),
         state.app.assistant && h("button", { type: "button", class: "place", id: "new-chat", onclick: actions.newChat },
-          h("span", { class: "sign" }, icon("plus")), h("span", { text: "New chat" })),
+          h("span", { class: "sign" }, icon("plus")), h("span", { text: say("sandbox_new_chat") })),
       ])),
-    h("footer", {}, "Everything here is kept in memory only and is lost when the sandbox stops."),
+    h("footer", {}, say("sandbox_kept_in_memory")),
   ];
 }
 

@@ -1,5 +1,7 @@
 // What this person sees, kept up to date by the server's changes.
 
+import { say } from "./strings.js";
+
 export const state = {
   you: "", bot: "", app: {}, users: new Map(), channels: new Map(), statuses: new Map(), panes: new Map(),
   home: null, modal: null, place: "", thread: null, unread: new Map(), online: true,
@@ -50,7 +52,7 @@ export function threadOf(room, ts) {
 }
 
 export function nameOf(id) {
-  if (id === "USLACKBOT") return "Sandbox";
+  if (id === "USLACKBOT") return say("sandbox_name");
   return state.users.get(id)?.real_name ?? id;
 }
 

@@ -5,10 +5,11 @@ import { blocks } from "./blocks.js";
 import { h } from "./dom.js";
 import { plain } from "./mrkdwn.js";
 import { state } from "./state.js";
+import { say } from "./strings.js";
 
 export function home(did) {
   if (!state.home)
-    return h("div", { class: "empty" }, h("p", { text: state.app.connected ? "The app has not published its Home tab yet." : "The app is not connected, so there is nothing here yet." }));
+    return h("div", { class: "empty" }, h("p", { text: state.app.connected ? say("sandbox_home_empty") : say("sandbox_home_not_connected") }));
   const view = state.home;
   return h("div", { class: "home" }, blocks(view.blocks, (action_id, value) =>
     did(act("press_view", state.you, { view_id: view.id, action_id, value }))));
@@ -29,7 +30,7 @@ export function modal(dialog, did, errors = {}) {
     h("div", { class: "modal-body" }, blocks(view.blocks, press)),
     Object.values(errors).map((text) => h("p", { class: "problem", text })),
     h("div", { class: "dialog-buttons" },
-      h("button", { type: "button", class: "button", onclick: () => did(act("close_view", state.you, { view_id: view.id })) }, plain(view.close?.text ?? "Close")),
+      h("button", { type: "button", class: "button", onclick: () => did(act("close_view", state.you, { view_id: view.id })) }, plain(view.close?.text ?? say("sandbox_close"))),
       view.submit && h("button", { type: "submit", class: "button primary" }, plain(view.submit.text))));
   dialog.replaceChildren(form);
   dialog.oncancel = (event) => {
