@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from bot.cli.model import UsageError, opened_engine, role_named
 from bot.emotion import Emotion, EmotionClassifier, EmptyText, Explanation
-from bot.emotion.sentences import emotion_line, explanation_text, label_word, omitted_text
+from bot.emotion.sentences import emotion_line, explanation_text, label_aside, omitted_text
 from bot.roles import Role, load_roles
 from config.settings import Settings
 from config.strings import Strings, language_of_terminal
@@ -73,7 +73,8 @@ async def classify_text(
     if as_json:
         print(json.dumps(_row(text, emotion, explanation), ensure_ascii=False))
         return
-    print(f"{emotion_line(emotion, role)}{_word(emotion)}  {emotion.confidence:.0%}")
+    line = emotion_line(emotion, role) + label_aside(emotion, language_of_terminal())
+    print(f"{line}  {emotion.confidence:.0%}")
     if omitted := omitted_text(emotion, Strings(language_of_terminal())):
         print(omitted)
     if explanation is not None:
@@ -99,7 +100,7 @@ async def classify_lines(
                     print(flush=True)
                 else:
                     cells = [
-                        f"{emotion.emoji} {emotion.label}{_word(emotion)}",
+                        f"{emotion.emoji} {emotion.label}{label_aside(emotion, language_of_terminal())}",
                         f"{emotion.confidence:.0%}",
                         text,
                     ]
@@ -155,12 +156,6 @@ def _row(text: str, emotion: Emotion | None, explanation: Explanation | None) ->
     if explanation is not None:
         row |= {"evidence": explanation.data(), "explanation": explanation_text(explanation)}
     return row
-
-
-def _word(emotion: Emotion) -> str:
-    """The label in the language of the terminal, to stand behind it, where that is not Chinese."""
-    word = label_word(emotion, language_of_terminal())
-    return f" ({word})" if word else ""
 
 
 def _bar(shown: bool, total: int | None = None) -> Any:

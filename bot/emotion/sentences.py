@@ -24,6 +24,12 @@ def label_word(emotion: Emotion, language: str) -> str:
     return "" if language == "zh" else emotion.english
 
 
+def label_aside(emotion: Emotion, language: str) -> str:
+    """`label_word` in brackets, to stand behind the label; "" where there is none."""
+    word = label_word(emotion, language)
+    return f" ({word})" if word else ""
+
+
 def omitted_text(emotion: Emotion, strings: Strings) -> str:
     """The sentence that says how much of a very long text was not read; "" where all of it was."""
     return strings("omitted", count=f"{emotion.omitted:,}") if emotion.omitted else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.emotion import Emotion, EmptyText
-from bot.emotion.sentences import emotion_line, omitted_text
+from bot.emotion.sentences import emotion_line, label_aside, label_word, omitted_text
 from bot.engine import NoLabel
 from bot.inbox import Job
 from bot.inbox.payloads import ClassifyText
@@ -54,10 +54,11 @@ async def classify(
     classifier = slack.services.classifier
     try:
         emotion = await classifier.classify(text, strict=settings.neutral is False)
-        line = emotion_line(emotion, slack.services.roles["emotion"])
+        line = emotion_line(emotion, slack.services.roles["emotion"]) + label_aside(emotion, strings.language)
         if role != "emotion":
             finer = await classifier.classify(text, role=role)
-            line += f"\n{finer.emoji} {strings('feelings_title')}: {finer.label} ({finer.confidence:.0%})"
+            aside = ", ".join(filter(None, (label_word(finer, strings.language), f"{finer.confidence:.0%}")))
+            line += f"\n{finer.emoji} {strings('feelings_title')}: {finer.label} ({aside})"
         if omitted := omitted_text(emotion, strings):
             line += f"\n{omitted}"
     except EmptyText:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from slack_sdk.errors import SlackApiError
 
 from bot.emotion import Emotion, EmptyText
-from bot.emotion.sentences import omitted_text
+from bot.emotion.sentences import label_aside, omitted_text
 from bot.inbox import Job
 from bot.inbox.payloads import ThreadMood
 from config.strings import Strings
@@ -79,7 +79,7 @@ def timeline(strings: Strings, rows: Rows, total: int) -> tuple[str, list[Block]
                 "mood_row",
                 emoji=emotion.emoji,
                 time=f"<!date^{seconds}^{{time}}|{utc}>",
-                label=emotion.label,
+                label=emotion.label + label_aside(emotion, strings.language),
                 percent=round(emotion.confidence * 100),
             )
         )

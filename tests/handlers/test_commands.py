@@ -20,7 +20,7 @@ async def test_emotion_is_private_until_its_asker_shares_it(bot: RunningBot) -> 
     await box.command("Ada", "general", "/emotion", "今天太棒了 <!channel>")
     await bot.idle()
     answer = (await ephemerals_of(bot, "Ada"))[0]
-    assert answer["text"] == "😄 LLM 情感判断：正面"
+    assert answer["text"] == "😄 LLM 情感判断：正面 (positive)"
     assert shown(answer).startswith("😄 LLM 情感判断：正面")
     assert "<!channel>" not in shown(answer)
     assert box.messages("general") == []
@@ -39,7 +39,7 @@ async def test_what_was_left_out_of_a_long_text_is_said(bot: RunningBot, user: s
     await bot.sandbox.command(user, "general", "/emotion", text)
     await bot.idle()
     answer = (await ephemerals_of(bot, user))[0]
-    assert answer["text"].startswith("😄 LLM 情感判断：正面\n")
+    assert answer["text"].startswith("😄 LLM 情感判断：正面")
     assert said in answer["text"]
 
 

@@ -69,7 +69,7 @@ async def test_a_question_that_becomes_a_text_to_classify_and_back(bot: RunningB
     await bot.sandbox.edit("Ada", "general", ts, f"{BOT} #EMOTION# what a day")
     (reply,) = await bot.replies("general", ts)
     await bot.idle()
-    assert (reply["ts"], reply["text"]) == (answer, "😄 LLM 情感判断：正面")
+    assert (reply["ts"], reply["text"]) == (answer, "😄 LLM 情感判断：正面 (positive)")
     assert len(written(bot, ts)) == 1
 
 

@@ -14,7 +14,7 @@ async def test_classify_emotion_on_any_message(bot: RunningBot) -> None:
     ts = await box.post("Bo", "general", "- the build broke again <!here>")
     await box.shortcut("Ada", "classify_emotion", "general", ts)
     answer = (await ephemerals_of(bot, "Ada"))[0]
-    assert answer["text"] == "😞 LLM 情感判断：负面"
+    assert answer["text"] == "😞 LLM 情感判断：负面 (negative)"
     assert "the build broke again" in shown(answer)
     assert "<!here>" not in str(answer)
     assert actions(answer) == ["share_emotion"]

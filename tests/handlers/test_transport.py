@@ -60,7 +60,7 @@ async def test_a_limited_response_url_is_waited_for_and_its_address_is_in_no_fig
     await box.command("Ada", "general", "/emotion", "+ a day")
     answer = (await ephemerals_of(bot, "Ada"))[0]
     await bot.idle()
-    assert answer["text"] == "😄 LLM 情感判断：正面"
+    assert answer["text"] == "😄 LLM 情感判断：正面 (positive)"
     figures = [
         line for line in metrics.exposition().decode().splitlines() if "bot_slack_retries_total{" in line
     ]

@@ -132,7 +132,7 @@ async def test_questions_are_answered_in_their_threads(upgraded: Upgraded) -> No
     assert shown(answer(600)).startswith("You said: 你好")
     assert shown(answer(700, box.dm("Ada"))).startswith("You said: Are you there?")
     assert shown(answer(800)).startswith("You said: Bo: Any news?")
-    assert answer(900)["text"] == "😞 LLM 情感判断：负面"
+    assert answer(900)["text"] == "😞 LLM 情感判断：负面 (negative)"
     stork = next(prompt for prompt in bot.engine.prompts if prompt.messages[-1].content == "And a stork?")
     assert "What is a heron?" in [message.content for message in stork.messages]  # its history is there
 
@@ -150,7 +150,7 @@ async def test_ephemeral_answers_come_through_the_response_urls(upgraded: Upgrad
     box = bot.sandbox
     ada = [m["text"] for m in box.ephemerals("Ada", "general")]
     lin = [m["text"] for m in box.ephemerals("小林", "general")]
-    assert any(text.startswith("😄 LLM 情感判断：正面\n") for text in ada)  # `/emotion --feelings`
+    assert any(text.startswith("😄 LLM 情感判断：正面") for text in ada)  # `/emotion --feelings`
     assert "😞 LLM 情感判断：负面" in lin  # the message shortcut
     assert any("这个消息列的情绪" in text and text.count("{time}") == 2 for text in lin)  # the thread's mood
     assert "已忘记你在本频道的 2 段对话。" in lin  # `/chat forget`
