@@ -12,7 +12,13 @@ from bot.web.context import CONTEXT, reader_language
 from config.strings import Strings
 
 FEELINGS = "feelings"  # the role behind the button for finer feelings, where there is such a role
-COMMON_STRINGS = ("language_tag", "confidence", "stopped", "again")  # beside those that begin with `page_`
+COMMON_STRINGS = (
+    "language_tag",
+    "confidence",
+    "omitted",
+    "stopped",
+    "again",
+)  # beside those that begin with `page_`
 DIRECTORY = Path(__file__).parent / "page"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _PAGE = Environment(

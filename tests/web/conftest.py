@@ -1,4 +1,4 @@
-"""A site for each test."""
+"""A site for each test, and a browser that looks at it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from patience import PATIENCE
+from playwright.async_api import Browser, Page, expect
 from running_site import ScriptedEngine, Site, open_site
 
 from bot.roles import Role
@@ -16,3 +19,22 @@ async def site(tmp_path: Path, roles: dict[str, Role]) -> AsyncIterator[Site]:
     """The page and API over an engine that says what the test wants."""
     async with open_site(tmp_path, ScriptedEngine(), roles) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
+    """The page in English; a test in which it reports an error fails."""
+    context = await browser.new_context(locale="en-US", viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE * 1000)
+    opened = await context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda problem: problems.append(str(problem)))
+    opened.on(
+        "console",
+        lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None,
+    )
+    await opened.goto(site.url)
+    await expect(opened.locator("#state")).to_have_text("Ready")
+    yield opened
+    await context.close()
+    assert problems == []

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from patience import PATIENCE, wait_until
+from patience import wait_until
 from playwright.async_api import Browser, Page, expect
 from running_site import ScriptedEngine, Site, open_site
 
@@ -24,25 +22,6 @@ from config.strings import STRINGS_DIRECTORY, Strings, language_of_header
 
 TOKEN = "a-token-that-is-long-enough"
 browser_test = pytest.mark.browser
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
-    """The page in English; a test in which it reports an error fails."""
-    context = await browser.new_context(locale="en-US", viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(PATIENCE * 1000)
-    opened = await context.new_page()
-    problems: list[str] = []
-    opened.on("pageerror", lambda problem: problems.append(str(problem)))
-    opened.on(
-        "console",
-        lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None,
-    )
-    await opened.goto(site.url)
-    await expect(opened.locator("#state")).to_have_text("Ready")
-    yield opened
-    await context.close()
-    assert problems == []
 
 
 @browser_test

@@ -1,6 +1,6 @@
 // The emotion box: a text's label with its confidence, on request the feeling and the evidence; or many lines.
 import { button, element, focusOn, passFocus, scrollable } from "./dom.js";
-import { judgeLines } from "./lines.js";
+import { judgeLines, leftOut } from "./lines.js";
 import { ask } from "./server.js";
 import { say } from "./strings.js";
 
@@ -26,7 +26,7 @@ async function judge(item, text) {
       if (event !== "emotion") continue;
       line.className = "line";
       line.replaceChildren(...labelled(data));
-      quote.before(confidence(data.emotion, actions(item, text)));
+      quote.before(confidence(data.emotion, actions(item, text)), ...leftOut(data.emotion));
     }
   } catch (problem) {
     line.className = "wrong";
@@ -66,7 +66,7 @@ function actions(item, text) {
       const finer = element("div", "finer");
       const line = element("p", "line");
       line.append(...labelled(data));
-      finer.append(line, confidence(data.emotion));
+      finer.append(line, confidence(data.emotion), ...leftOut(data.emotion));
       item.querySelector(".quote").before(finer);
       return finer;
     }));

@@ -8,6 +8,12 @@ export function linesOf(text) {
   return text.split("\n").map((line) => line.trim()).filter(Boolean);
 }
 
+/** What says that the middle of a very long text was not read; nothing where all of it was. */
+export function leftOut({ omitted }) {
+  const count = omitted.toLocaleString(document.documentElement.lang);
+  return omitted ? [element("p", "omitted", say("omitted", { count }))] : [];
+}
+
 export async function judgeLines(item, lines) {
   const status = element("p", "line");
   const bar = element("progress");
@@ -64,6 +70,8 @@ function rowOf(judged, text) {
   const row = element("tr");
   const label = judged ? [judged.emoji, judged.label, judged.word].filter(Boolean).join(" ") : "–";
   const share = judged ? `${Math.round(judged.confidence * 100)}%` : "";
-  row.append(element("td", "label", label), element("td", "share", share), element("td", "text", text));
+  const cell = element("td", "text", text);
+  if (judged) cell.append(...leftOut(judged));
+  row.append(element("td", "label", label), element("td", "share", share), cell);
   return row;
 }
