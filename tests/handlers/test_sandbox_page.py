@@ -243,6 +243,8 @@ async def test_in_a_chinese_browser_no_word_of_the_page_is_english(bot: RunningB
     await page.get_by_role("button", name="新对话").click()
     await expect(page.get_by_label("消息列", exact=True)).to_contain_text("你好！")
     await read()
+    (ROOT / "artifacts").mkdir(exist_ok=True)
+    await page.screenshot(path=ROOT / "artifacts" / "sandbox-zh.png")
     assert {text for text in seen if of(text, ENGLISH)} == set()
     assert len({key for text in seen for key in of(text, CHINESE)}) > 30
 
@@ -276,3 +278,28 @@ async def test_a_name_that_nobody_has_is_told(sandbox: Sandbox, browser: Browser
     await page.goto(f"{sandbox.page_url}?user=Nobody")
     await expect(page.locator("#main")).to_have_text(CHINESE["sandbox_failed_user_not_found"])
     await context.close()
+
+
+# The contrast of an element's text with what is behind it, as WCAG 2 computes it.
+CONTRAST = """(node) => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d");
+  const light = (colour) => {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((value) =>
+      value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const style = getComputedStyle(node);
+  const [less, more] = [light(style.color), light(style.backgroundColor)].sort((a, b) => a - b);
+  return (more + 0.05) / (less + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_apps_badge_can_be_read(bot: RunningBot, look: Look, scheme: str) -> None:
+    page = await look(color_scheme=scheme)
+    await write(page, "/emotion what a day")
+    badge = page.locator("article.ephemeral .badge")
+    await expect(badge).to_have_text("APP")
+    assert await badge.evaluate(CONTRAST) >= 4.5

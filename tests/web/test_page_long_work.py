@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 from running_site import Site
 
+from bot.engine import Prompt
 from config.strings import Strings, language_of_header
 
 pytestmark = pytest.mark.browser
@@ -34,4 +38,90 @@ async def test_what_was_left_out_of_a_very_long_text_is_said(
     await expect(page.locator(".lines tr")).to_have_count(3)
     await expect(page.locator(".lines tr .omitted")).to_have_text([said])
     await expect(page.locator(".lines tr").first).not_to_contain_text(said)
+    await page.close()
+
+
+@pytest.fixture
+def turn(site: Site, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """While it is not set, the engine scores no text with the word `wait`."""
+    score, set_by_the_test = site.engine.score, asyncio.Event()
+    set_by_the_test.set()
+
+    async def in_turn(prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
+        if "wait" in prompt.messages[-1].content:
+            await set_by_the_test.wait()
+        found: list[float] = await score(prompt, labels, exact=exact)
+        return found
+
+    monkeypatch.setattr(site.engine, "score", in_turn)
+    return set_by_the_test
+
+
+async def test_many_lines_are_stopped_and_gone_on_with(page: Page, turn: asyncio.Event) -> None:
+    english = Strings("en")
+    turn.clear()
+    await page.fill("#emotion-text", "great\n" * 8 + "- wait\nnice")
+    await page.focus("#emotion-text")
+    await page.keyboard.press("Enter")
+    result = page.locator(".result")
+    await expect(result.locator("tr")).to_have_count(8)
+    await expect(result).to_have_attribute("aria-busy", "true")
+    await result.get_by_role("button", name="Stop").click()
+    await expect(result.locator(".line")).to_have_text(english("page_lines_stopped", done=8, count=10))
+    await expect(result).not_to_have_attribute("aria-busy", "true")
+    turn.set()
+    await result.get_by_role("button", name=english("page_lines_continue")).click()
+    await expect(result.locator(".line")).to_have_text(english("page_lines_done", count=10))
+    await expect(result.locator("tr")).to_have_count(10)
+    await expect(result.get_by_role("button")).to_have_count(0)
+
+
+async def test_why_is_stopped_and_asked_again(page: Page, turn: asyncio.Event) -> None:
+    english = Strings("en")
+    await page.fill("#emotion-text", "lovely day, - but wait")
+    await page.keyboard.press("Enter")
+    result = page.locator(".result")
+    why = result.get_by_role("button", name=english("page_why"))
+    await expect(why).to_be_visible()
+    turn.clear()
+    await why.click()
+    await expect(result.locator(".asking")).to_contain_text(english("page_why_wait"))
+    await result.get_by_role("button", name="Stop").click()
+    await expect(result.locator(".asking")).to_have_count(0)
+    await expect(result.locator(".because, .wrong")).to_have_count(0)
+    turn.set()
+    await why.click()
+    await expect(result.locator(".because")).to_be_visible()
+    await expect(why).to_have_count(0)
+
+
+async def test_a_link_in_a_reply_that_is_still_written_opens_beside_the_page(page: Page, site: Site) -> None:
+    site.engine.answers = [f"[help]({site.url}/healthz) is there\n\nand more"]
+    site.engine.gate = asyncio.Event()
+    await page.fill("#chat-text", "where?")
+    await page.keyboard.press("Enter")
+    link = page.locator(".said.bot a")
+    async with page.expect_popup() as opened:
+        await link.click()
+    assert (await opened.value).url == f"{site.url}/healthz"
+    assert page.url == f"{site.url}/"
+    site.engine.gate.set()
+    await expect(page.locator(".said.bot")).to_contain_text("and more")
+
+
+async def test_a_server_that_ends_while_it_writes_is_told_in_chinese_and_the_text_stays(
+    browser: Browser, site: Site
+) -> None:
+    chinese = Strings("zh")
+    site.engine.answers, site.engine.gate = ["从前 有一座山"], asyncio.Event()
+    page = await browser.new_page(locale="zh-CN")
+    await page.goto(site.url)
+    await page.fill("#chat-text", "讲个故事")
+    await page.keyboard.press("Enter")
+    reply = page.locator(".said.bot")
+    await expect(reply).to_contain_text("从前")
+    site.context.stopping.set()
+    await expect(reply.locator(".wrong")).to_have_text(chinese("page_failed_stopping"))
+    await expect(reply.locator(".rendered")).to_have_text("从前")
+    await expect(reply.get_by_role("button", name=chinese("again"))).to_be_visible()
     await page.close()
