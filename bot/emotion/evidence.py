@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from bot.emotion.results import Evidence
-from bot.emotion.spans import Span, chunks, clauses, normalize_text, windows
+from bot.emotion.spans import Span, chunks, clauses, normalize_text, windows, without_references
 
 PASSAGE_SIZE = 150  # characters; of a longer text one passage is searched, whatever the text's length
 MAX_PASSAGES = 8  # that the one is chosen from
@@ -36,7 +36,8 @@ async def find_evidence(text: str, passage: Span, probability: Probability) -> t
     probability: the label's probability for each of several texts.
     """
     offset, end = passage
-    found = await _weighed(text[offset:end], probability)
+    # A part of an address would be read as a word: they are blanked first, which keeps the offsets.
+    found = await _weighed(without_references(text)[offset:end], probability)
     evidence = [
         Evidence(text[offset + start : offset + end], offset + start, offset + end, weight)
         for (start, end), weight in found.items()

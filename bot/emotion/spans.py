@@ -20,19 +20,50 @@ _SENTENCE_ENDS = "。！？!?；;…\n"
 _CLAUSE_ENDS = "，, "
 _CLAUSE = re.compile(r"[^，。！？；、,!?;…~～\n]+?(?=[，。！？；、,!?;…~～\n]|\.(?:\s|\.|$)|$)")
 _UNIT = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|[^\w\s]", re.UNICODE)
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+_CJK_RANGES = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_CJK = re.compile(rf"[{_CJK_RANGES}]")
+
+# What names something and says nothing of a feeling. Short numbers speak ("5 stars", "COVID-19") and stay.
+# Each begins where no word does and has one way to match, so that hostile text takes linear time.
+_REFERENCE = re.compile(
+    rf"""
+    (?<![A-Za-z0-9_.+\-])(?:
+        (?i:https?://|www\.)[^\s<>"|\x00-\x20\x7f-\U0010ffff]*[A-Za-z0-9/]
+        | [A-Za-z0-9_.+\-]{{1,64}}@[A-Za-z0-9\-]{{1,63}}(?:\.[A-Za-z0-9\-]{{1,63}}){{1,8}}  # e-mail
+        | @(?:[^\W{_CJK_RANGES}]+(?:[.\-][^\W{_CJK_RANGES}]+)*|[{_CJK_RANGES}]{{1,4}}(?!\w))  # mention
+        | (?:
+            (?i:[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})  # UUID
+            | (?i:(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{{7,64}})  # hash
+            | [A-Z][A-Z0-9]{{1,9}}-[0-9]{{3,}}  # ticket
+            | \#[0-9]{{3,}}
+            | [A-Za-z]{{0,4}}[0-9]{{10,}}  # order or parcel
+            | [A-Z]{{1,4}}[0-9]{{6,}}
+        )(?![A-Za-z0-9_])
+    )
+    """,
+    re.VERBOSE,
+)
 
 
 def normalize_text(text: str) -> str:
-    """`text` on one line: no control characters, invisible marks or halves of surrogate pairs, and no
-    character or short group repeated more than MAX_REPEATS times. May be empty.
+    """`text` on one line: no control characters, invisible marks or halves of surrogate pairs, no
+    references, and no character or short group repeated more than MAX_REPEATS times. May be empty.
 
     Evidence is found by leaving spans of the original text out, so no map of offsets is needed.
     """
-    text = "".join(map(_visible, text))
+    text = without_references("".join(map(_visible, text)))
     text = " ".join(text.split())
     text = _REPEATED_CHARACTER.sub(lambda match: match[1] * MAX_REPEATS, text)
     return _REPEATED_GROUP.sub(lambda match: match[1] * MAX_REPEATS, text)
+
+
+def without_references(text: str) -> str:
+    """`text` with blanks, as many as there were characters, in place of addresses, ids and mentions.
+
+    A text of nothing else stays as it is, so that it can be classified, too.
+    """
+    blanked = _REFERENCE.sub(lambda match: " " * len(match[0]), text)
+    return blanked if has_letters(blanked) else text
 
 
 def chunks(text: str, size: int, start: int = 0) -> list[Span]:
@@ -86,7 +117,11 @@ def has_letters(text: str) -> bool:
 
 
 def is_chinese(text: str) -> bool:
-    """Whether Chinese, Japanese or Korean characters make up a good part of `text`."""
+    """Whether Chinese, Japanese or Korean characters make up a good part of the letters of `text`.
+
+    Emoji are no letters, and those of addresses, ids and mentions do not count.
+    """
+    text = without_references(text)
     letters = sum(c.isalpha() for c in text)
     return len(_CJK.findall(text)) * 4 > letters
 

@@ -118,3 +118,31 @@ async def test_the_finer_role_is_the_same_call(classifier: EmotionClassifier) ->
 async def test_a_role_without_labels_is_refused(classifier: EmotionClassifier) -> None:
     with pytest.raises(ValueError, match="roles with labels are emotion, feelings"):
         await classifier.classify("好", role="chat")
+
+
+@pytest.mark.parametrize("text", ["难过😭", "今天真开心", "I am so disappointed"])
+async def test_an_address_an_id_or_a_mention_changes_nothing(
+    classifier: EmotionClassifier, text: str
+) -> None:
+    alone = await classifier.classify(text)
+    for other in ("https://example.com/happy/path", "ann@example.com", "@anna", "JIRA-1234", "9f86d081884c"):
+        for whole in (f"{text} {other}", f"{other} {text}"):
+            found = await classifier.classify(whole)
+            assert found.label == alone.label
+            assert found.confidence == pytest.approx(alone.confidence, abs=1e-6)
+
+
+async def test_evidence_beside_an_address_stands_where_it_is_in_the_text(
+    classifier: EmotionClassifier,
+) -> None:
+    text = "https://example.com/a,b.html 快递又丢了，气死我了 @anna"
+    evidence = (await classifier.explain(text, await classifier.classify(text))).evidence
+    assert evidence
+    for each in evidence:
+        assert text[each.start : each.end] == each.text
+        assert "example" not in each.text
+        assert "anna" not in each.text
+
+
+async def test_an_address_alone_gets_an_answer(classifier: EmotionClassifier) -> None:
+    assert (await classifier.classify("https://example.com")).label

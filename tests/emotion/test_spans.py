@@ -22,6 +22,7 @@ from bot.emotion.spans import (
     normalize_text,
     parts_read,
     windows,
+    without_references,
 )
 
 TEXTS = st.one_of(
@@ -137,3 +138,63 @@ def test_clauses_leave_the_marks_out() -> None:
 )
 def test_the_language_of_a_text(text: str, chinese: bool) -> None:
     assert is_chinese(text) == chinese
+
+
+REFERENCES = [
+    "https://example.com/very/long/path/page?q=1#top", "HTTP://a.io", "www.example.org/menu",
+    "ann.lee+work@example.co.uk", "@anna", "@anna.lee-2", "@Zoë", "@小明", "JIRA-1234", "#4711", "202611270012345678", "SF1234567890",
+    "9f86d08",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4", "123e4567-e89b-12d3-a456-426614174000",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("text", ["难过", "难过😭", "so sad", "5 stars"])
+def test_an_address_an_id_or_a_mention_is_not_read(text: str, reference: str) -> None:
+    for whole in (f"{text} {reference}", f"{reference} {text}", f"{reference}\n{text} {reference}"):
+        assert normalize_text(whole) == text
+        assert is_chinese(whole) == is_chinese(text)
+        assert len(without_references(whole)) == len(whole)
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_a_text_of_nothing_but_a_reference_stays(reference: str) -> None:
+    assert normalize_text(reference) == reference
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5 stars",
+        "COVID-19",
+        "we are #1",
+        "10/10",
+        "1234567 thanks",
+        "defaced",
+        "feedback",
+        "GPT-4",
+        "a @ b",
+        "3.1415926535897",
+    ],
+)
+def test_words_and_numbers_that_speak_stay(text: str) -> None:
+    assert normalize_text(text) == text
+
+
+def test_words_beside_a_reference_without_a_space_stay() -> None:
+    assert normalize_text("难过https://t.cn/abc太差了") == "难过 太差了"
+    assert normalize_text("@bob太差了，订单JIRA-1234又丢了") == "太差了，订单 又丢了"
+    assert normalize_text("Bad (see https://t.co/ab).") == "Bad (see )."
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "a.", "a@", "@", "www.", "http://", "http://!", "0a-", "A1", "@a-", "a@b.", "9", "f9 "]
+)
+def test_a_long_hostile_text_is_read(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    assert len(without_references(text)) == len(text)
+
+
+@pytest.mark.parametrize("text", ["难过😭", "难过👍🏽👍🏽👍🏽", "好👨‍👩‍👧‍👦🇨🇳", "开心1️⃣❤️"])
+def test_emoji_do_not_decide_the_script(text: str) -> None:
+    assert is_chinese(text)
