@@ -56,7 +56,7 @@ def build_web(
 
 
 async def _tell_streams(app: web.Application) -> None:
-    """Give what streams to a page a while to finish; what has not is told that the bot stops."""
+    """Give what streams a while to finish; what has not is told that the bot stops."""
     asyncio.get_running_loop().call_later(STREAM_SECONDS, app[CONTEXT].stopping.set)
 
 

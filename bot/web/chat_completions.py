@@ -12,10 +12,11 @@ from typing import Any
 from aiohttp import web
 
 from bot.app.metrics import RequestTimer
+from bot.app.supervision import unless
 from bot.engine import Engine, PromptTooLong, count_prompt, count_text
 from bot.web.completion_request import CompletionRequest, read_completion
 from bot.web.context import CONTEXT
-from bot.web.errors import Refused, counted_refusal, watch_request
+from bot.web.errors import Refused, counted_refusal, stopping, watch_request
 from bot.web.json_body import read_object
 from bot.web.responses import EventStream, json_response
 
@@ -131,13 +132,20 @@ async def _stream(request: web.Request, completion: Completion, with_usage: bool
         await events.send({**head, "choices": [choice]})
 
     opening: dict[str, str] = {"role": "assistant", "content": ""}
-    try:
-        async with events, aclosing(completion.pieces()) as pieces:
+
+    async def write() -> None:
+        nonlocal opening
+        async with aclosing(completion.pieces()) as pieces:
             async for piece in pieces:
                 if opening:  # only now is it certain that the engine takes the request
                     await send(opening)
                     opening = {}
                 await send({"content": piece})
+
+    try:
+        async with events:
+            if not await unless(request.app[CONTEXT].stopping, write()):
+                raise stopping()
     except Exception as problem:
         if not events.started:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,27 @@ async def test_the_client_raises_what_openai_would_have_it_raise(
     site.engine.problem, site.engine.broken_after = None, 1
     with pytest.raises(openai.APIError, match="could not answer"):
         _ = [chunk async for chunk in await ask(stream=True)]
+
+
+async def test_a_bot_that_stops_says_so_in_its_streams(tmp_path: Path, roles: dict[str, Role]) -> None:
+    async with (
+        open_site(tmp_path, ScriptedEngine(gate=asyncio.Event()), roles) as site,
+        openai.AsyncOpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        stream = await client.chat.completions.create(model="scripted", messages=ASK, stream=True)
+        said: list[str] = []
+
+        async def read() -> None:
+            async for chunk in stream:
+                if piece := chunk.choices[0].delta.content:
+                    said.append(piece)
+                    site.context.stopping.set()
+
+        with pytest.raises(openai.APIError, match="the bot is stopping") as told:
+            await read()
+        assert told.value.code == "stopping"
+        assert said == ["You"]
+        assert site.engine.closed == 1
 
 
 async def test_the_clients_key_is_the_api_token(tmp_path: Path, roles: dict[str, Role]) -> None:
