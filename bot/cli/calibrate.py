@@ -75,7 +75,7 @@ async def calibrate(
         target = save_calibrations(role, fit_scripts(samples, base, neutral), model_dir)
     except OSError as problem:
         raise CalibrationFileError(f"{model_dir} cannot be written: {problem.strerror}") from None
-    print(f"{len(texts)} texts; written to {target}")
+    print(f"{len(texts)} texts; written to {target}, for the words and labels that role {role.name} has now")
 
 
 def read_rows(file: Path, role: Role) -> tuple[list[str], list[int]]:

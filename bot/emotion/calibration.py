@@ -78,8 +78,7 @@ def load_calibrations(role: Role, model_dir: Path | None) -> Calibrations | None
         return None
     for file in (model_dir / CALIBRATION_FILE, SHIPPED / f"{model_dir.resolve().name}.json"):
         try:
-            entry = _read(file).get(role.name)
-            if entry is not None and entry["prompt"] == fingerprint(role):
+            if (entry := _read(file).get(fingerprint(role))) is not None:
                 return Calibrations(*(_calibration(role, entry[script]) for script in SCRIPTS))
         except CalibrationError as problem:
             log.warning("%s", problem)
@@ -89,11 +88,12 @@ def load_calibrations(role: Role, model_dir: Path | None) -> Calibrations | None
 
 
 def save_calibrations(role: Role, calibrations: Calibrations, model_dir: Path) -> Path:
-    """Write `calibrations` beside the model, keeping what the file says of other roles; the file."""
+    """Write `calibrations` beside the model; the file. What it says of other prompts is kept, also of
+    the same role with other labels."""
     file = model_dir / CALIBRATION_FILE
     entries = _read(file)
-    entries[role.name] = {
-        "prompt": fingerprint(role),
+    entries[fingerprint(role)] = {
+        "role": role.name,
         CHINESE: _entry(role, calibrations.chinese),
         OTHER: _entry(role, calibrations.other),
     }
@@ -127,6 +127,7 @@ def _calibration(role: Role, entry: Mapping[str, Any]) -> Calibration:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    """The entries of a file by the fingerprint of their role."""
     if not file.is_file():
         return {}
     try:
@@ -135,4 +136,12 @@ def _read(file: Path) -> dict[str, Any]:
         raise CalibrationError(f"{file} cannot be read ({problem}): correct or delete it") from None
     if not isinstance(entries, dict):
         raise CalibrationError(f"{file} is not a JSON object: correct or delete it")
-    return entries
+    if not all(isinstance(entry, dict) for entry in entries.values()):
+        raise CalibrationError(f"{file} has an entry that is not a JSON object: correct or delete it")
+    # Older files are keyed by the role's name; an entry under its fingerprint is newer.
+    older = {
+        str(e["prompt"]): {"role": name, CHINESE: e.get(CHINESE), OTHER: e.get(OTHER)}
+        for name, e in entries.items()
+        if "prompt" in e
+    }
+    return older | {key: entry for key, entry in entries.items() if "prompt" not in entry}

@@ -12,6 +12,7 @@ from bot.emotion.calibration import (
     Calibration,
     Calibrations,
     contextual_calibration,
+    fingerprint,
     load_calibrations,
 )
 from bot.emotion.evidence import find_evidence, find_passage
@@ -97,10 +98,11 @@ class EmotionClassifier:
 
     async def calibrations(self, role: Role) -> Calibrations:
         """The model's calibrations for a role: stored with it, else measured on content-free texts."""
-        task = self._calibrations.get(role.name)
+        key = fingerprint(role)
+        task = self._calibrations.get(key)
         if task is None or (task.done() and _failed(task)):
             task = asyncio.ensure_future(self._calibrate(role))
-            self._calibrations[role.name] = task
+            self._calibrations[key] = task
         # A caller who is cancelled must not take the measurement from the others.
         return await asyncio.shield(task)
 

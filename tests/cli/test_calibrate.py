@@ -61,7 +61,8 @@ async def test_a_better_one_is_stored(
     assert found.other.temperature == pytest.approx(TRUE.temperature, rel=0.4)
     before, after, last = capsys.readouterr().out.splitlines()
     assert float(after.split()[-1]) < float(before.split()[-1])
-    assert last == f"{ROWS} texts; written to {rows.parent / 'calibration.json'}"
+    target = rows.parent / "calibration.json"
+    assert last == f"{ROWS} texts; written to {target}, for the words and labels that role emotion has now"
 
 
 async def test_a_worse_one_is_not_stored_and_both_figures_are_said(

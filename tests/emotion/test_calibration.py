@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from dataclasses import replace
@@ -85,6 +86,27 @@ def test_what_is_stored_is_found_again_for_the_same_prompt_alone(
     assert [each.name for each in tmp_path.iterdir()] == [CALIBRATION_FILE]
 
 
+def test_two_roles_of_one_name_keep_a_calibration_each(tmp_path: Path, roles: dict[str, Role]) -> None:
+    first = roles["emotion"]
+    second = replace(first, labels=first.labels[::-1])
+    other = Calibrations(PLAIN, PLAIN)
+    save_calibrations(first, BOTH, tmp_path)
+    save_calibrations(second, other, tmp_path)
+    assert load_calibrations(first, tmp_path) == BOTH
+    assert load_calibrations(second, tmp_path) == other
+
+
+def test_a_file_of_an_older_version_is_read_and_kept(tmp_path: Path, roles: dict[str, Role]) -> None:
+    role = roles["emotion"]
+    file = save_calibrations(role, BOTH, tmp_path)
+    ((key, entry),) = json.loads(file.read_text(encoding="utf-8")).items()
+    del entry["role"]
+    file.write_text(json.dumps({role.name: {"prompt": key, **entry}}), encoding="utf-8")
+    assert load_calibrations(role, tmp_path) == BOTH
+    save_calibrations(replace(role, system="Other words."), Calibrations(PLAIN, PLAIN), tmp_path)
+    assert load_calibrations(role, tmp_path) == BOTH
+
+
 def test_each_script_has_its_own() -> None:
     assert BOTH.of("太棒了").temperature == 1.5
     assert BOTH.of("Great!").temperature == 1.0
@@ -97,7 +119,14 @@ def test_storing_one_role_keeps_the_others(tmp_path: Path, roles: dict[str, Role
 
 
 @pytest.mark.parametrize(
-    "content", ["not json", "[1]", '{"emotion": 3}', '{"emotion": {"prompt": "PROMPT", "temperature": 0}}']
+    "content",
+    [
+        "not json",
+        "[1]",
+        '{"emotion": 3}',
+        '{"emotion": {"prompt": "PROMPT", "temperature": 0}}',
+        '{"PROMPT": {}}',
+    ],
 )
 def test_a_damaged_file_is_passed_over_with_a_warning(
     tmp_path: Path, roles: dict[str, Role], caplog: pytest.LogCaptureFixture, content: str
