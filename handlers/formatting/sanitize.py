@@ -78,10 +78,13 @@ def join_parts(before: str, after: str) -> str:
 
 
 def mrkdwn(text: str) -> str:
-    """Sanitized Markdown as the short text of a notification, where Slack shows no blocks."""
+    """Sanitized Markdown as the short text of a notification, where Slack shows no blocks.
+
+    Without marks: between Chinese characters they would be shown as they are.
+    """
+    text = re.sub(r"\*\*(.+?)\*\*", r"\1", text)
+    text = neutralise(re.sub(r"(?m)^#{1,6}\s+(.+)$", r"\1", text))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"\*\*(.+?)\*\*", r"*\1*", text)
-    text = re.sub(r"(?m)^#{1,6}\s+(.+)$", r"*\1*", text)
     return re.sub(r"(?m)^(\s*)[-*+]\s+", r"\1• ", text)
 
 

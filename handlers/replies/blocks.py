@@ -29,6 +29,20 @@ def context(*texts: str) -> Block:
     return {"type": "context", "elements": [{"type": "mrkdwn", "text": text[:3000]} for text in texts]}
 
 
+def rich(texts: Sequence[tuple[str, bool]]) -> Block:
+    """A line of plain texts, each with whether it is bold.
+
+    Between characters without spaces, such as Chinese ones, mrkdwn shows its marks as they are written; here
+    is no markup at all, and nothing to escape.
+    """
+    elements = [
+        {"type": "text", "text": text, **({"style": {"bold": True}} if bold else {})}
+        for text, bold in texts
+        if text
+    ]
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
+
+
 def button(text: str, action: str, value: str, **more: Any) -> Block:
     """A button; `value` comes back when it is pressed."""
     return {"type": "button", "text": plain(text), "action_id": action, "value": value, **more}
@@ -89,12 +103,14 @@ def emotion_blocks(
     key: str,
     *,
     quoted: str = "",
-    reason: str = "",
+    reason: Block | None = None,
     buttons: bool = True,
 ) -> list[Block]:
     """A classification: the line, how sure the model is, and for the asker a button that shares it."""
     percent = strings("confidence", percent=round(confidence * 100))
-    blocks = [section(line), context(*(text for text in (percent, reason, strings("model_note")) if text))]
+    blocks = [section(line), context(*(text for text in (percent, strings("model_note")) if text))]
+    if reason:
+        blocks.insert(1, reason)
     if quoted:
         blocks.insert(1, section(quoted))
     if buttons:

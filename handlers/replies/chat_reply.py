@@ -148,7 +148,7 @@ class ChatReplies:
         ts = await self._post(job, question, result.line, content, "emotion", found.unfinished)
         reason = await result.reason(self._slack, strings)
         if reason:
-            content = _emotion_content(result, strings, job.key, reason)
+            content = _emotion_content(result, strings, job.key, reason.block)
             with contextlib.suppress(SlackApiError):  # the label stands; only its reason is missing
                 await self._slack.client.chat_update(
                     channel=question.channel,
@@ -302,7 +302,9 @@ class ChatReplies:
         return str(posted["ts"])
 
 
-def _emotion_content(result: Classified, strings: Strings, key: str, reason: str = "") -> list[blocks.Block]:
+def _emotion_content(
+    result: Classified, strings: Strings, key: str, reason: blocks.Block | None = None
+) -> list[blocks.Block]:
     return blocks.emotion_blocks(
         result.line,
         result.confidence,

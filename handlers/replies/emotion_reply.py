@@ -20,6 +20,14 @@ MOST_SPANS = 3  # named as the reason
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why a text got its label: as a notification says it, and as it is shown, with the spans in bold."""
+
+    text: str
+    block: blocks.Block
+
+
+@dataclass(frozen=True)
 class Classified:
     """A classified text, ready to be shown."""
 
@@ -32,15 +40,22 @@ class Classified:
         """How sure the model is, from 0 to 1."""
         return self.emotion.confidence
 
-    async def reason(self, slack: SlackContext, strings: Strings) -> str:
-        """The spans that were decisive, in bold, each with its weight; "" where none stands out."""
+    async def reason(self, slack: SlackContext, strings: Strings) -> Reason | None:
+        """The spans that were decisive, each with its weight; None where none stands out."""
         found = await slack.services.classifier.explain(self.text, self.emotion)
         spans = [
-            f"*{escape(span.text)}* ({span.weight:+.2f})"
+            (" ".join(span.text.split()), f" ({span.weight:+.2f})")
             for span in found.evidence[:MOST_SPANS]
             if span.text.strip() and span.weight > 0
         ]
-        return strings("because", words=", ".join(spans)) if spans else ""
+        if not spans:
+            return None
+        words = ", ".join(escape(text) + weight for text, weight in spans)
+        before, _, after = strings("because").partition("{words}")
+        texts = [(before, False)]
+        for number, (text, weight) in enumerate(spans):
+            texts += [(", " if number else "", False), (text, True), (weight, False)]
+        return Reason(strings("because", words=words), blocks.rich([*texts, (after, False)]))
 
 
 async def classify(
@@ -88,4 +103,4 @@ async def show_emotion(slack: SlackContext, job: Job[ClassifyText]) -> None:
     await respond_once(slack, job, result.line, content)
     # Slack replaces no answer to a command: the reason is a second one.
     if reason := await result.reason(slack, strings):
-        await respond_once(slack, job, reason, [blocks.context(reason)])
+        await respond_once(slack, job, reason.text, [reason.block])

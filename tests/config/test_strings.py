@@ -131,6 +131,19 @@ def test_placeholders_are_the_same(language: str) -> None:
         assert names(text) == names(ENGLISH[key]), key
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_marks_of_emphasis_and_code_stand_beside_half_width_characters(language: str) -> None:
+    """Slack's mrkdwn knows them only there: at a line's ends, beside ASCII white space or punctuation."""
+    data = re.compile(r"\{\w+\}")  # may be anything
+    for key, text in WRITTEN[language].items():
+        for line in data.sub("字", text).splitlines():
+            spans = list(re.finditer(r"([*`])[^*`]+\1", line))
+            assert len(re.findall(r"[*`]", line)) == 2 * len(spans), key
+            for span in spans:
+                outside = line[: span.start()][-1:] + line[span.end() :][:1]
+                assert all(each.isascii() and not each.isalnum() for each in outside), (key, line)
+
+
 def test_no_key_is_unused() -> None:
     used = {text for _, tree in trees() for text in constants(tree)}
     used |= {key for page in PAGES for key in asked_by_page(page)} | set(web_page.COMMON_STRINGS)

@@ -122,6 +122,9 @@ def shown(message: dict[str, Any]) -> str:
     for block in message.get("blocks") or []:
         text = block.get("text")
         texts.append(text.get("text") if isinstance(text, dict) else text)
+        if block["type"] == "rich_text":
+            texts += ["".join(e["text"] for e in part["elements"]) for part in block["elements"]]
+            continue
         texts += [e["text"] for e in block.get("elements", []) if isinstance(e.get("text"), str)]
     return "\n".join(t for t in texts if t) or message["text"]
 

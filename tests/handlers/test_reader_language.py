@@ -64,3 +64,21 @@ async def test_a_shared_answer_reads_as_its_sharer_saw_it(bot: RunningBot, user:
     await bot.sandbox.press(user, "general", private["ts"], "share_emotion")
     (public,) = await bot.sandbox.wait_for(lambda: bot.sandbox.messages("general"))
     assert public["text"].splitlines()[0] == shown(public).splitlines()[0] == line
+
+
+@pytest.mark.parametrize(("user", "begin"), [("Ada", "Because of "), ("小林", "依据：")])
+async def test_the_decisive_words_are_bold_without_marks_of_mrkdwn(
+    bot: RunningBot, user: str, begin: str
+) -> None:
+    await command(bot, user, "这家店，-难吃，<@U1>再也不来")
+    reason = (await ephemerals_of(bot, user, count=2))[1]
+    (section,) = reason["blocks"][0]["elements"]
+    bold = [part["text"] for part in section["elements"] if part.get("style") == {"bold": True}]
+    assert section["elements"][0] == {"type": "text", "text": begin}
+    assert len(bold) == 1
+    assert "-" in bold[0]
+    assert reason["text"] == shown(reason)
+    assert "*" not in reason["text"]
+    ts = await bot.sandbox.post(user, "general", f"{BOT} #EMOTION# 这家店，-难吃，再也不来")
+    await bot.replies("general", ts)
+    await bot.sandbox.wait_for(lambda: begin in shown(bot.sandbox.messages("general", ts)[1]))

@@ -303,3 +303,27 @@ async def test_the_apps_badge_can_be_read(bot: RunningBot, look: Look, scheme: s
     badge = page.locator("article.ephemeral .badge")
     await expect(badge).to_have_text("APP")
     assert await badge.evaluate(CONTRAST) >= 4.5
+
+
+async def test_marks_in_mrkdwn_count_only_beside_half_width_characters(bot: RunningBot, look: Look) -> None:
+    plain = ["依据：*很慢*，", "太*难*了", "“*难*”", "请写`/chat`。", "a*b*c", "_对_吧", "～~错~"]
+    text = "\n".join([*plain, "依据 *很慢* 和", "(*bad*)", "写 `/chat 好` 吧", "~不~", "_也_"])
+    blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": text}}]
+    await bot.app.slack.client.chat_postMessage(
+        channel=bot.sandbox.channels["general"], text="x", blocks=blocks
+    )
+    page = await look()
+    section = page.locator("article.message .section")
+    await expect(section.locator("strong")).to_have_text(["很慢", "bad"])
+    await expect(section.locator("code")).to_have_text(["/chat 好"])
+    await expect(section.locator("s, em")).to_have_text(["不", "也"])
+    for line in plain:
+        await expect(section).to_contain_text(line)
+
+
+async def test_the_decisive_words_are_bold_between_chinese_characters(bot: RunningBot, look: Look) -> None:
+    page = await look("小林")
+    await write(page, "/emotion 这家店，很-*难*吃*，再也不来")
+    reason = page.locator("article.ephemeral .rich", has_text="依据：")
+    await expect(reason.locator("strong")).to_have_count(1)
+    await expect(reason.locator("strong")).to_contain_text("-")

@@ -7,13 +7,19 @@ import { say } from "./strings.js";
 
 const unescape = (text) => text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
 
-// In order of strength: code, links and mentions, then styles that must touch a word at both ends.
+// Marks count only beside white space and ASCII punctuation, as in Slack: not beside letters, Chinese ones among
+// them, nor beside full-width punctuation; and they must touch their text at both ends.
+const BESIDE = "\\t\\n !-/:-@\\[-`{-~";
+const marked = (mark, inner) => `(?<![^${BESIDE}]|${mark})${mark}${inner}${mark}(?![^${BESIDE}]|${mark})`;
+const styled = (mark) => marked(mark, `(?!\\s)([^${mark}\\n]+?)(?<!\\s)`);
+
+// In order of strength: code, links and mentions, then styles.
 const INLINE = new RegExp([
-  "`([^`\\n]+)`",
+  marked("`", "([^`\\n]+)"),
   "<([^<>\\n]+)>",
-  "(?<![\\w*])\\*(?!\\s)([^*\\n]+?)(?<!\\s)\\*(?![\\w*])",
-  "(?<![\\w_])_(?!\\s)([^_\\n]+?)(?<!\\s)_(?![\\w_])",
-  "(?<![\\w~])~(?!\\s)([^~\\n]+?)(?<!\\s)~(?![\\w~])",
+  styled("\\*"),
+  styled("_"),
+  styled("~"),
 ].join("|"), "g");
 
 export function mrkdwn(text) {
