@@ -49,7 +49,7 @@ async def test_direct_messages_and_tags(bot: RunningBot) -> None:
     assert shown(reply).startswith("You said: hello")
     ts = await bot.sandbox.post("Ada", dm, "#EMOTION#今天太棒了")
     (reply,) = await bot.replies(dm, ts)
-    assert reply["text"] == "😄 LLM 情感判断：正面"
+    assert reply["text"] == "😄 LLM 情感判断：正面 (positive)"
     assert shown(reply).startswith("😄 LLM 情感判断：正面")
     ts = await bot.sandbox.post("Ada", "general", f"{BOT} #EMOTION# - bad")
     (reply,) = await bot.replies("general", ts)
