@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from handlers.formatting.emphasis import decided, joined
 from handlers.formatting.message_splitter import fence_after
 from handlers.formatting.sanitize import join_parts, neutralise, sanitize_inline, stable_length
 
@@ -15,15 +16,16 @@ _RULE = re.compile(r" *\|(\s*:?-+:?\s*\|)+\s*$")
 class MarkdownSanitizer:
     """Sanitizes a model's Markdown piece by piece; the pieces' sizes change nothing.
 
-    Mentions and addresses are made harmless. Tables become aligned text in a code fence, since
-    streamed messages show none; a table is held back until it is complete.
+    Mentions and addresses are made harmless, and emphasis beside Chinese holds. Tables become aligned text
+    in a code fence, since streamed messages show none; a table is held back until it is complete.
     """
 
     def __init__(self) -> None:
         self._held = ""
         self._line = ""  # the current line as far as it was given out
         self._fence = ""
-        self._given = ""  # and how that looked
+        self._given = ""  # and how that looked, but for the joiners at emphasis
+        self._shown = ""  # and with them, less what the next character decides
         self._table: list[str] = []
 
     def feed(self, piece: str) -> str:
@@ -60,8 +62,11 @@ class MarkdownSanitizer:
             done = ""
         fenced = self._fence
         self._fence = fence_after(self._fence, line)
-        shown = neutralise(rest) if fenced or self._fence else join_parts(self._given, sanitize_inline(rest))
-        shown, self._given = shown.removeprefix(self._given), ""
+        if fenced or self._fence:
+            shown = neutralise(rest)
+        else:
+            shown = joined(join_parts(self._given, sanitize_inline(rest))).removeprefix(self._shown)
+        self._given = self._shown = ""
         return done + shown + "\n"
 
     def _part(self) -> str:
@@ -79,13 +84,14 @@ class MarkdownSanitizer:
         self._line += ready
         if self._fence:
             return done + neutralise(ready)
-        before, self._given = self._given, join_parts(self._given, sanitize_inline(ready))
-        return done + self._given.removeprefix(before)
+        self._given = join_parts(self._given, sanitize_inline(ready))
+        before, self._shown = self._shown, joined(decided(self._given))
+        return done + self._shown.removeprefix(before)
 
     def _flush_table(self) -> str:
         rows, self._table = self._table, []
         if len(rows) < 2 or not _RULE.match(rows[1]):
-            return "".join(sanitize_inline(row) + "\n" for row in rows)
+            return "".join(joined(sanitize_inline(row)) + "\n" for row in rows)
         return "```\n" + "".join(line + "\n" for line in _aligned(rows)) + "```\n"
 
 

@@ -22,7 +22,7 @@ _OPEN = re.compile(
     rf"|ht{{0,2}}|https?:?/?|w{{1,3}}|(?:https?://|www\.){_ASCII}*)$",
     re.IGNORECASE | re.ASCII,
 )
-_CODE = re.compile(r"(?<!`)(`+)(?!`)([^\n]*?)(?<!`)\1(?!`)")
+CODE = re.compile(r"(?<!`)(`+)(?!`)([^\n]*?)(?<!`)\1(?!`)")
 
 
 def neutralise(text: str) -> str:
@@ -52,7 +52,7 @@ def sanitize_inline(text: str) -> str:
     A streamed message cannot be told to show no previews, and a small model makes addresses up.
     """
     done, end = "", 0
-    for match in _CODE.finditer(text):
+    for match in CODE.finditer(text):
         done = join_parts(done, _unlinked(text[end : match.start()]))
         done = join_parts(done, match[1] + neutralise(match[2]) + match[1])
         end = match.end()
@@ -62,7 +62,7 @@ def sanitize_inline(text: str) -> str:
 def stable_length(text: str) -> int:
     """How many characters of part of a line mean the same whatever follows."""
     masked = text
-    for match in _CODE.finditer(text):
+    for match in CODE.finditer(text):
         if match.end() < len(text):  # one at the end may still grow
             masked = masked[: match.start()] + "\0" * len(match[0]) + masked[match.end() :]
     masked = re.sub(_LABELLED, lambda match: "\0" * len(match[0]), masked, flags=re.IGNORECASE)

@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.roles import split_tag
 from bot.storage import Turn
+from handlers.formatting.sanitize import JOINER
 from handlers.replies.message_text import SPOKEN, author_name, message_text
 from handlers.transport.context import SlackContext, user_key
 from handlers.transport.thread_history import answer_payload
@@ -46,9 +47,10 @@ async def thread_turns(slack: SlackContext, team: str, messages: Iterable[dict[s
 
 
 def answer_text(message: dict[str, Any]) -> str:
-    """The Markdown of one of the bot's messages."""
+    """The Markdown of one of the bot's messages, without the invisible joiners that were put in for Slack."""
     texts = [block["text"] for block in message.get("blocks") or [] if block.get("type") == "markdown"]
-    return "\n".join(texts) if texts else html.unescape(str(message.get("text") or ""))
+    text = "\n".join(texts) if texts else html.unescape(str(message.get("text") or ""))
+    return text.replace(JOINER, "")
 
 
 @dataclass(frozen=True)
