@@ -198,4 +198,5 @@ def _as_event(message: Json) -> Json:
 
 
 def _name(channel: Channel) -> str:
-    return {"im": "message.im", "group": "message.groups", "channel": "message.channels"}[channel.kind]
+    plural = {"im": "im", "mpim": "mpim", "group": "groups", "channel": "channels"}
+    return f"message.{plural[channel.kind]}"

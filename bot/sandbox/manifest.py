@@ -40,6 +40,7 @@ ALL_SCOPES = (
     "im:write",
     "mpim:history",
     "mpim:read",
+    "mpim:write",
     "reactions:read",
     "reactions:write",
     "team:read",

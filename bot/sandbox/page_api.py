@@ -142,6 +142,7 @@ def view_of(driver: Driver, user: str) -> Json:
                 "id": c.id,
                 "name": c.name,
                 "user": c.user,
+                "direct": c.is_im or c.is_mpim,
                 "topic": c.topic,
                 "members": sorted(c.members),
                 "messages": [with_html(m) for m in c.messages.values()],

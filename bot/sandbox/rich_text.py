@@ -25,7 +25,7 @@ def as_stored(workspace: Workspace, typed: str) -> str:
     """
     people = {u.name: u.id for u in workspace.users.values()}
     people |= {u.real_name: u.id for u in workspace.users.values()}
-    rooms = {c.name: c.id for c in workspace.channels.values() if not c.is_im}
+    rooms = {c.name: c.id for c in workspace.channels.values() if c.kind in ("channel", "group")}
     names = "|".join(re.escape(name) for name in sorted(people, key=len, reverse=True))
     channels = "|".join(re.escape(name) for name in sorted(rooms, key=len, reverse=True))
     pattern = re.compile(

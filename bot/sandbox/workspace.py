@@ -37,7 +37,7 @@ class User:
 
 @dataclass
 class Channel:
-    """A channel, or with `user` set that person's direct message with the bot."""
+    """A channel, a group direct message, or with `user` set that person's direct message with the bot."""
 
     id: str
     name: str
@@ -46,6 +46,7 @@ class Channel:
     messages: dict[str, Json] = field(default_factory=dict)  # by ts, in order of ts
     topic: str = ""
     private: bool = False
+    is_mpim: bool = False
     archived: bool = False
 
     @property
@@ -55,8 +56,10 @@ class Channel:
 
     @property
     def kind(self) -> str:
-        """The channel_type of events: im, group or channel."""
-        return "im" if self.is_im else "group" if self.private else "channel"
+        """The channel_type of events: im, mpim, group or channel."""
+        if self.is_im:
+            return "im"
+        return "mpim" if self.is_mpim else "group" if self.private else "channel"
 
 
 @dataclass
@@ -166,6 +169,21 @@ class Workspace:
                 return channel
         channel = Channel(f"D{user[1:]}", "directmessage", user=user, members={user, BOT_USER_ID})
         self.channels[channel.id] = channel
+        return channel
+
+    def open_mpim(self, users: set[str]) -> Channel:
+        """The group direct message between `users` and the bot, made on the first call."""
+        members = {*users, BOT_USER_ID}
+        for channel in self.channels.values():
+            if channel.is_mpim and channel.members == members:
+                return channel
+        names = [
+            *sorted(self.users[user].name for user in members - {BOT_USER_ID}),
+            self.users[BOT_USER_ID].name,
+        ]
+        channel = Channel(self.new_id("C"), f"mpdm-{'--'.join(names)}-1", members=members, is_mpim=True)
+        self.channels[channel.id] = channel
+        self.changed("channels")
         return channel
 
     def message(self, channel: Channel, ts: str) -> Json:

@@ -35,6 +35,14 @@ async def test_only_what_the_bot_may_hear(sandbox: Sandbox, listener: Any) -> No
         await sandbox.post("Bo", secret, "let me in")
 
 
+async def test_a_group_direct_message_names_its_kind(sandbox: Sandbox, listener: Any) -> None:
+    group = sandbox.workspace.open_mpim({sandbox.users["Ada"], sandbox.users["Bo"]}).id
+    ts = await sandbox.post("Ada", group, "lunch?")
+    await sandbox.edit("Ada", group, ts, "dinner?")
+    await sandbox.wait_for(lambda: len(listener.events) == 2)
+    assert [(e["channel"], e["channel_type"]) for e in listener.events] == [(group, "mpim")] * 2
+
+
 async def test_only_what_the_manifest_subscribes_to() -> None:
     app = App(events=frozenset({"app_mention", "message.im"}), scopes=("app_mentions:read",))
     async with Sandbox(manifest=app) as sandbox:

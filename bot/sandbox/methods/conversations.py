@@ -7,8 +7,17 @@ from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
 from bot.sandbox.methods.pagination import page
-from bot.sandbox.methods.registry import method, require_channel_scope
+from bot.sandbox.methods.registry import method, require_channel_scope, require_scope
 from bot.sandbox.workspace import BOT_USER_ID, Channel, Json
+
+KINDS = {"public_channel": "channel", "private_channel": "group", "mpim": "mpim", "im": "im"}
+READ = {
+    "public_channel": "channels:read",
+    "private_channel": "groups:read",
+    "mpim": "mpim:read",
+    "im": "im:read",
+}
+MOST_IN_MPIM = 8  # people beside the app
 
 
 def channel_object(channel: Channel, members: bool = False) -> Json:
@@ -19,7 +28,7 @@ def channel_object(channel: Channel, members: bool = False) -> Json:
         "is_im": channel.is_im,
         "is_channel": channel.kind == "channel",
         "is_group": channel.private,
-        "is_mpim": False,
+        "is_mpim": channel.is_mpim,
         "is_private": channel.kind != "channel",
         "is_archived": channel.archived,
         "is_ext_shared": False,
@@ -73,7 +82,7 @@ def _within(message: Json, arguments: Arguments) -> bool:
 
 @method(
     "conversations.replies",
-    ("channels:history", "groups:history", "im:history"),
+    ("channels:history", "groups:history", "im:history", "mpim:history"),
     "channel ts",
     "cursor inclusive include_all_metadata latest limit oldest",
 )
@@ -96,7 +105,7 @@ def replies(context: Context, arguments: Arguments) -> Json:
 
 @method(
     "conversations.history",
-    ("channels:history", "groups:history", "im:history"),
+    ("channels:history", "groups:history", "im:history", "mpim:history"),
     "channel",
     "cursor inclusive include_all_metadata latest limit oldest",
 )
@@ -115,7 +124,7 @@ def history(context: Context, arguments: Arguments) -> Json:
 
 @method(
     "conversations.info",
-    ("channels:read", "groups:read", "im:read"),
+    tuple(READ.values()),
     "channel",
     "include_locale include_num_members",
 )
@@ -131,16 +140,17 @@ def info(context: Context, arguments: Arguments) -> Json:
 
 @method(
     "conversations.list",
-    ("channels:read", "groups:read", "im:read"),
+    tuple(READ.values()),
     optional="cursor exclude_archived limit team_id types",
 )
 def list_channels(context: Context, arguments: Arguments) -> Json:
-    """The channels; direct messages only where `types` asks for im."""
+    """The channels; direct messages only where `types` asks for im or mpim."""
     types = arguments.text("types", "public_channel").split(",")
     found = []
     for channel in context.workspace.channels.values():
-        kinds = {"im": "im", "group": "private_channel", "channel": "public_channel"}
-        if kinds[channel.kind] in types and (not channel.private or BOT_USER_ID in channel.members):
+        if channel.kind in {KINDS.get(kind) for kind in types} and (
+            not channel.private or BOT_USER_ID in channel.members
+        ):
             require_channel_scope(context, channel, "read")
             if not (channel.archived and arguments.flag("exclude_archived")):
                 found.append(channel_object(channel, members=not channel.is_im))
@@ -148,23 +158,28 @@ def list_channels(context: Context, arguments: Arguments) -> Json:
     return {"channels": part, **after}
 
 
-@method("conversations.open", ("im:write",), optional="channel prevent_creation return_im users")
+@method("conversations.open", ("im:write", "mpim:write"), optional="channel prevent_creation return_im users")
 def open_conversation(context: Context, arguments: Arguments) -> Json:
-    """The direct message with one person."""
+    """The direct message with one person, or the group direct message with several."""
     if "channel" in arguments:
         channel = context.workspace.channel(arguments.text("channel"))
     else:
         names = [name for name in arguments.text("users").split(",") if name]
-        if len(names) != 1:
-            raise SlackError("users_list_not_supplied" if not names else "not_enabled")
-        user = context.workspace.user(names[0])
-        if user.id == BOT_USER_ID:
+        if not names:
+            raise SlackError("users_list_not_supplied")
+        users = {context.workspace.user(name).id for name in names} - {BOT_USER_ID}
+        if not users:
             raise SlackError("cannot_dm_bot")
-        channel = context.workspace.open_im(user.id)
+        if len(users) > MOST_IN_MPIM:
+            raise SlackError("too_many_users")
+        require_scope(context, "im:write" if len(users) == 1 else "mpim:write")
+        channel = (
+            context.workspace.open_im(users.pop()) if len(users) == 1 else context.workspace.open_mpim(users)
+        )
     return {"channel": channel_object(channel) if arguments.flag("return_im") else {"id": channel.id}}
 
 
-@method("conversations.members", ("channels:read", "groups:read", "im:read"), "channel", "cursor limit")
+@method("conversations.members", tuple(READ.values()), "channel", "cursor limit")
 def members(context: Context, arguments: Arguments) -> Json:
     """Who is in a channel."""
     channel = context.workspace.channel(arguments.text("channel"))

@@ -68,5 +68,5 @@ def require_scope(context: Context, *scopes: str) -> None:
 
 def require_channel_scope(context: Context, channel: Channel, right: str) -> None:
     """As `require_scope`, for what each kind of channel has a scope of its own for: read, history, write."""
-    kinds = {"im": "im", "group": "groups", "channel": "channels"}
+    kinds = {"im": "im", "mpim": "mpim", "group": "groups", "channel": "channels"}
     require_scope(context, f"{kinds[channel.kind]}:{right}")

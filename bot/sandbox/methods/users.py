@@ -5,18 +5,10 @@ from __future__ import annotations
 from bot.sandbox.arguments import Arguments
 from bot.sandbox.context import Context
 from bot.sandbox.errors import SlackError
-from bot.sandbox.methods.conversations import channel_object
+from bot.sandbox.methods.conversations import KINDS, READ, channel_object
 from bot.sandbox.methods.pagination import page
 from bot.sandbox.methods.registry import method, require_scope
 from bot.sandbox.workspace import BOT_USER_ID, TEAM_ID, Json, User
-
-KINDS = {"public_channel": "channel", "private_channel": "group", "mpim": "mpim", "im": "im"}
-READ = {
-    "public_channel": "channels:read",
-    "private_channel": "groups:read",
-    "mpim": "mpim:read",
-    "im": "im:read",
-}
 
 
 def user_object(user: User, locale: bool) -> Json:
@@ -73,7 +65,7 @@ def users_list(context: Context, arguments: Arguments) -> Json:
     optional="cursor exclude_archived limit team_id types user",
 )
 def users_conversations(context: Context, arguments: Arguments) -> Json:
-    """The conversations that the app's bot is in. There are no group direct messages here."""
+    """The conversations that the app's bot is in."""
     wanted = [kind.strip() for kind in arguments.text("types", "public_channel").split(",")]
     if not set(wanted) <= set(KINDS):
         raise SlackError("invalid_types")

@@ -119,14 +119,14 @@ function drawMain() {
     return;
   }
   const room = state.channels.get(state.place);
-  const title = room.user ? titleOf(room) : `# ${room.name}`;
+  const title = room.direct ? titleOf(room) : `# ${room.name}`;
   document.title = say("sandbox_title", { place: title });
   lists.main = h("div", { class: "messages", role: "log", "aria-label": say("sandbox_messages", { place: title }), tabindex: "0" });
   const member = room.members.includes(state.you);
-  const entry = composer({ label: say("sandbox_message", { place: room.user ? titleOf(room) : `#${room.name}` }), commands: commands(), send: (text) => send(room, text) });
+  const entry = composer({ label: say("sandbox_message", { place: room.direct ? titleOf(room) : `#${room.name}` }), commands: commands(), send: (text) => send(room, text) });
   lists.mainComposer = entry;
   parts.main.replaceChildren(
-    head(room.user ? avatar(state.bot, true) : null, h("h1", { text: title }), h("span", { class: "topic", text: room.topic }),
+    head(room.direct ? avatar(state.bot, true) : null, h("h1", { text: title }), h("span", { class: "topic", text: room.topic }),
       !room.user && !botIsIn(room) && h("button", { type: "button", class: "button small", id: "invite", text: say("sandbox_invite", { app: nameOf(state.bot) }), onclick: () => did(act("invite", state.you, { channel: room.id })) })),
     lists.main,
     member ? entry.node : h("div", { class: "composer" }, h("button", { type: "button", class: "button", text: say("sandbox_join", { channel: room.name }), onclick: () => did(act("join", state.you, { channel: room.id })) })));
@@ -139,7 +139,7 @@ function fillMain(fresh = false) {
   if (!room || !lists.main) return;
   const messages = topLevel(room).filter((m) => !(m.is_ephemeral && m.thread_ts));
   const footer = { mark: [messages.length === 0], make: () => (messages.length ? h("div") : h("div", { class: "empty" },
-    h("p", { text: room.user ? say("sandbox_beginning_direct", { app: nameOf(state.bot) }) : say("sandbox_beginning", { channel: room.name }) }),
+    h("p", { text: room.direct ? say("sandbox_beginning_direct", { app: titleOf(room) }) : say("sandbox_beginning", { channel: room.name }) }),
     h("p", { text: say("sandbox_beginning_hint") }))) };
   show(lists.main, messages, room, { openThread, did, edit: editing(room), fresh, footer });
 }
@@ -155,7 +155,7 @@ function drawThread() {
   lists.threadComposer = composer({ label: say("sandbox_reply_label"), commands: null, send: (text) => send(room, text, ts) });
   const title = state.panes.get(key(room.id, ts))?.title;
   parts.thread.replaceChildren(
-    h("header", { class: "bar" }, h("h1", { text: title || say("sandbox_thread") }), h("span", { class: "topic", text: room.user ? titleOf(room) : `# ${room.name}` }),
+    h("header", { class: "bar" }, h("h1", { text: title || say("sandbox_thread") }), h("span", { class: "topic", text: room.direct ? titleOf(room) : `# ${room.name}` }),
       button(say("sandbox_close_thread"), "close", closeThread)),
     lists.thread, lists.threadComposer.node);
   fillThread(true);

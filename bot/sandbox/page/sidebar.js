@@ -2,7 +2,7 @@
 
 import { h, icon } from "./dom.js";
 import { avatar } from "./messages.js";
-import { nameOf, state } from "./state.js";
+import { state, titleOf } from "./state.js";
 import { say } from "./strings.js";
 
 export function sidebar(actions) {
@@ -17,8 +17,8 @@ export function sidebar(actions) {
         h("select", { id: "you", title: say("sandbox_who_you_are"), onchange: (event) => actions.become(event.currentTarget.value) },
           people.map((user) => h("option", { value: user.id, selected: user.id === state.you, text: user.real_name }))))),
     h("div", { class: "places" },
-      section(say("sandbox_channels"), rooms.filter((room) => !room.user).map((room) => place(room.id, "#", room.name, actions))),
-      section(say("sandbox_direct_messages"), rooms.filter((room) => room.user).map((room) => place(room.id, avatar(state.bot, true), nameOf(state.bot), actions))),
+      section(say("sandbox_channels"), rooms.filter((room) => !room.direct).map((room) => place(room.id, "#", room.name, actions))),
+      section(say("sandbox_direct_messages"), rooms.filter((room) => room.direct).map((room) => place(room.id, avatar(state.bot, true), titleOf(room), actions))),
       (state.app.home || state.app.assistant) && section(say("sandbox_app"), [
         state.app.home && place("home", icon("home"), say("sandbox_home"), actions),
         state.app.assistant && h("button", { type: "button", class: "place", id: "new-chat", onclick: actions.newChat },

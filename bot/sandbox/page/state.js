@@ -56,5 +56,6 @@ export function nameOf(id) {
   return state.users.get(id)?.real_name ?? id;
 }
 
-export const titleOf = (room) => (room.user ? nameOf(state.bot) : room.name);
+export const titleOf = (room) =>
+  room.direct ? room.members.filter((id) => id !== state.you).map(nameOf).join(", ") : room.name;
 export const botIsIn = (room) => room.members.includes(state.bot);
