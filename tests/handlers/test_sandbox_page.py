@@ -235,6 +235,7 @@ async def test_in_a_chinese_browser_no_word_of_the_page_is_english(bot: RunningB
     await page.get_by_role("button", name="random").click()
     await page.get_by_role("button", name="邀请 All-in-One Bot").click()
     await expect(page.locator(".system")).to_have_text("@All-in-One Bot 加入了频道")
+    await page.locator("#main textarea").click()  # it may not have the focus yet
     await page.keyboard.type("/inv")
     await expect(page.locator("#main .suggestions")).to_contain_text(CHINESE["sandbox_invite_note"])
     await read()
