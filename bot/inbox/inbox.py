@@ -167,18 +167,22 @@ class Inbox:
             self._enqueue(Job(request, payload, age=age, resumed=True, posted=request.answer_ts))
         return len(open_requests)
 
-    async def stop(self, grace: float = 12.0) -> None:
-        """Begin nothing new, give running answers `grace` seconds, leave the rest stored as open."""
+    async def stop(self, grace: float = 12.0, last_words: float = 3.0) -> None:
+        """Begin nothing new, give running answers `grace` seconds, leave the rest stored as open.
+
+        last_words: the last seconds of these, for which an answerer that is cancelled may go on, to say so.
+        """
         self._closing = True
         running = {self._jobs[key].request.thread for key in self._running}
         for thread, task in self._tasks.items():
             if thread not in running:
                 task.cancel()
         tasks = list(self._tasks.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace)
-        for task in tasks:
-            task.cancel()
+        for seconds in (grace - last_words, last_words):
+            if tasks:
+                await asyncio.wait(tasks, timeout=seconds)
+            for task in tasks:
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._jobs.clear()
         self._threads.clear()

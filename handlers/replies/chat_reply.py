@@ -259,6 +259,12 @@ class ChatReplies:
             if count:
                 self.rate = count / max(0.001, time.monotonic() - started)
             await writer.finish(notes, empty="" if job.stop.is_set() else strings("nothing_said"))
+        except asyncio.CancelledError:  # the bot is told to stop, and its next start goes on
+            try:
+                await writer.break_off(strings("stopping"))
+            except Exception:  # whatever Slack says to it, the request stays open
+                log.exception("request %s: it could not be said that its answer goes on later", job.key)
+            raise
         finally:
             stopping.cancel()
             await stream.cancel()

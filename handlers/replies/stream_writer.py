@@ -105,6 +105,13 @@ class StreamWriter:
         for ts in self._reuse:
             await self._try("chat.delete", self._slack.client.chat_delete(channel=self._channel, ts=ts))
 
+    async def break_off(self, note: str) -> None:
+        """Leave what stands in Slack, with `note` below and no button, to a later process."""
+        if self._ts is not None or self._page:
+            text = self._pages[self._page]
+            content = [blocks.page_block(text)] if text.strip() else []
+            await self._settle(text, [*content, blocks.context(note)], final=False, last=False)
+
     def _put(self, text: str) -> None:
         first, *others = self._splitter.feed(text)
         self._pages[-1] += first
@@ -171,8 +178,12 @@ class StreamWriter:
         finished = (
             blocks.answer_blocks(self._strings, text, self._key, notes) if last else [blocks.page_block(text)]
         )
+        await self._settle(text, finished, final=True, last=last)
+
+    async def _settle(self, text: str, content: list[blocks.Block], *, final: bool, last: bool) -> None:
+        """Have the page's message show `content` and be no stream any more."""
         if self._ts is None:
-            await self._post(text, finished, final=True, last=last)
+            await self._post(text, content, final=final, last=last)
             return
         if self._stream is not None:
             await self._pace()
@@ -188,8 +199,8 @@ class StreamWriter:
             channel=self._channel,
             ts=self._ts,
             text=_notice(text),
-            blocks=finished,
-            metadata=self._metadata(True, last),
+            blocks=content,
+            metadata=self._metadata(final, last),
         )
 
     async def _post(self, text: str, content: list[blocks.Block], final: bool, last: bool = False) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from dataclasses import replace
 
 import pytest
 from bot_processes import BOT, Launch, answers, one_answer
-from running_bot import is_finished, shown
+from running_bot import actions, is_finished, shown
 
-from bot.sandbox import Sandbox
+from bot.sandbox import Fault, Sandbox
 
 MOMENTS = ("received", "answering", "posted", "streaming", "whole", "final")
 
@@ -79,6 +80,46 @@ async def test_what_is_too_long_for_the_stop_is_finished_by_the_next_process(
     await sandbox.wait_for(lambda: answers(sandbox, "general", ts))
     assert await first.stop() < 6  # its grace is 3 seconds here, 12 in real life
     assert not any(map(is_finished, answers(sandbox, "general", ts))), "it did not wait for the whole answer"
+    await launch()
+    await one_answer(sandbox, "general", ts, "You said: a question that takes far too long to be answered")
+
+
+@pytest.mark.parametrize(("person", "said"), [("Ada", "I am being stopped"), ("小林", "我正要停下")])
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_stop_says_under_a_half_written_answer_that_it_goes_on_later(
+    sandbox: Sandbox, launch: Launch, person: str, said: str, streams: bool
+) -> None:
+    if not streams:
+        sandbox.faults.answer("chat.startStream", Fault(times=9, error="unknown_method"))
+    first = await launch(pause=2.0)
+    question = "tell me at great length what is new"
+    ts = await sandbox.post(person, "general", f"{BOT} {question}")
+    await sandbox.wait_for(lambda: answers(sandbox, "general", ts))
+    await first.stop()
+    (half,) = answers(sandbox, "general", ts)
+    assert said in shown(half)
+    assert shown(half).startswith("You")
+    assert question not in shown(half)
+    assert not actions(half), "nobody is there to whom a button could speak"
+    assert half.get("streaming_state") != "in_progress"
+    await launch()
+    await one_answer(sandbox, "general", ts, f"You said: {question}")
+    (whole,) = answers(sandbox, "general", ts)
+    assert whole["ts"] == half["ts"]
+    assert said not in shown(whole)
+
+
+@pytest.mark.parametrize("fault", [Fault(times=99, hang=60.0), Fault(times=99, status=429, retry_after=30)])
+async def test_a_slack_that_does_not_take_the_last_words_does_not_hold_up_the_stop(
+    sandbox: Sandbox, launch: Launch, fault: Fault
+) -> None:
+    first = await launch(pause=2.0)
+    ts = await sandbox.post("Ada", "general", f"{BOT} a question that takes far too long to be answered")
+    await sandbox.wait_for(lambda: answers(sandbox, "general", ts))
+    for method in ("chat.appendStream", "chat.stopStream", "chat.update"):
+        sandbox.faults.answer(method, replace(fault))
+    assert await first.stop() < 6  # its grace is 3 seconds here, 12 in real life
+    sandbox.faults.methods.clear()
     await launch()
     await one_answer(sandbox, "general", ts, "You said: a question that takes far too long to be answered")
 
