@@ -16,7 +16,7 @@ from bot.web.protocol import JsonErrorRunner
 from config.settings import Settings, check_exposure
 from config.strings import STRINGS_DIRECTORY
 
-STREAM_SECONDS = 8.0  # that a stream goes on for when the bot stops
+FINISH_SECONDS = 8.0  # that an answer may go on for when the bot stops
 
 
 def build_web(
@@ -41,7 +41,7 @@ def build_web(
         ],
     )
     app[CONTEXT] = Context(opening, ready, strings)
-    app.on_shutdown.append(_tell_streams)
+    app.on_shutdown.append(_tell_waiting)
     app.on_response_prepare.append(guard.add_headers)
     app.router.add_get("/healthz", health.healthz)
     app.router.add_get("/readyz", health.readyz)
@@ -55,9 +55,9 @@ def build_web(
     return app
 
 
-async def _tell_streams(app: web.Application) -> None:
-    """Give what streams a while to finish; what has not is told that the bot stops."""
-    asyncio.get_running_loop().call_later(STREAM_SECONDS, app[CONTEXT].stopping.set)
+async def _tell_waiting(app: web.Application) -> None:
+    """Give answers a while to finish; whoever still waits then is told that the bot stops."""
+    asyncio.get_running_loop().call_later(FINISH_SECONDS, app[CONTEXT].stopping.set)
 
 
 async def serve(app: web.Application, settings: Settings) -> tuple[web.AppRunner, int]:
@@ -66,7 +66,7 @@ async def serve(app: web.Application, settings: Settings) -> tuple[web.AppRunner
     A request whose client goes away is cancelled, which frees the engine.
     """
     runner = JsonErrorRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=STREAM_SECONDS + 2.0
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=FINISH_SECONDS + 2.0
     )
     await runner.setup()
     try:

@@ -12,11 +12,10 @@ from typing import Any
 from aiohttp import web
 
 from bot.app.metrics import RequestTimer
-from bot.app.supervision import unless
 from bot.engine import Engine, PromptTooLong, count_prompt, count_text
 from bot.web.completion_request import CompletionRequest, read_completion
-from bot.web.context import CONTEXT
-from bot.web.errors import Refused, counted_refusal, stopping, watch_request
+from bot.web.context import CONTEXT, unless_stopping
+from bot.web.errors import Refused, counted_refusal, watch_request
 from bot.web.json_body import read_object
 from bot.web.responses import EventStream, json_response
 
@@ -50,7 +49,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
         completion = Completion(engine, asked, timer, await count_prompt(engine, asked.prompt))
         if asked.stream:
             return await _stream(request, completion, asked.usage)
-        content = "".join([piece async for piece in completion.pieces()])
+        content = await unless_stopping(request, completion.whole())
     message = {"role": "assistant", "content": content, "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason, "logprobs": None}
     return json_response(
@@ -88,6 +87,11 @@ class Completion:
         except PromptTooLong as problem:  # a remote server counts for itself
             raise self._too_long(problem.tokens) from None
         self._timer.count_tokens(self._prompt_tokens, self.completion_tokens)
+
+    async def whole(self) -> str:
+        """All of the text."""
+        async with aclosing(self.pieces()) as pieces:
+            return "".join([piece async for piece in pieces])
 
     @property
     def completion_tokens(self) -> int:
@@ -144,8 +148,7 @@ async def _stream(request: web.Request, completion: Completion, with_usage: bool
 
     try:
         async with events:
-            if not await unless(request.app[CONTEXT].stopping, write()):
-                raise stopping()
+            await unless_stopping(request, write())
     except Exception as problem:
         if not events.started:
             raise

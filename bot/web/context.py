@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from bot.app.services import Services
+from bot.app.supervision import unless
 from bot.roles import Role
-from bot.web.errors import Refused
+from bot.web.errors import Refused, stopping
 from config.settings import Settings
 from config.strings import language_of_header
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -33,7 +37,7 @@ class Context:
     """One web application's shared parts.
 
     ready: which parts are ready, by name. strings: the directory of the page's strings.
-    stopping: set when the bot is about to end and what still streams has to be told so.
+    stopping: set when the bot is about to end and whoever still waits has to be told so.
     """
 
     opening: Opening
@@ -47,6 +51,14 @@ class Context:
         if self.opening.services is None:
             raise Refused(503, "loading", "the model is still loading", retry_after=3)
         return self.opening.services
+
+
+async def unless_stopping(request: web.Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives. Raises Refused (503) where the bot ends before that, and what `work` raises."""
+    working = asyncio.ensure_future(work)
+    if not await unless(request.app[CONTEXT].stopping, working):
+        raise stopping()
+    return working.result()
 
 
 def reader_language(request: web.Request) -> str:

@@ -83,7 +83,7 @@ def bad_request(message: str, param: str | None = None) -> Refused:
 
 
 def stopping() -> Refused:
-    """What still streams is told when the bot is about to end."""
+    """Whoever still waits is told this when the bot is about to end."""
     return Refused(503, "stopping", "the bot is stopping; try again when it is back", retry_after=10)
 
 

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from cachetools import LRUCache
 
 from bot.app.logs import new_request_id, request_id
-from bot.web.context import CONTEXT
+from bot.web.context import CONTEXT, unless_stopping
 from bot.web.errors import Refused
 from bot.web.json_body import read_body
 from config.settings import Settings
@@ -133,7 +133,7 @@ def limit_concurrency(settings: Settings) -> Middleware:
         nonlocal running
         if request.method != "POST" or request.match_info.http_exception is not None:
             return await handler(request)
-        await read_body(request)
+        await unless_stopping(request, read_body(request))
         if running >= settings.max_queue:
             raise Refused(503, "busy", "too many requests are being answered; try again", retry_after=2)
         running += 1

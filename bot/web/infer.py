@@ -14,14 +14,13 @@ from aiohttp import web
 
 from bot.app.metrics import RequestTimer
 from bot.app.services import Services
-from bot.app.supervision import unless
 from bot.emotion import Emotion, Explanation
 from bot.emotion.sentences import emotion_line, explanation_text, label_word
 from bot.engine import count_text
 from bot.markdown_html import render
 from bot.roles import Role, split_tag
-from bot.web.context import CONTEXT, reader_language
-from bot.web.errors import bad_request, counted_refusal, stopping, watch_request
+from bot.web.context import CONTEXT, reader_language, unless_stopping
+from bot.web.errors import bad_request, counted_refusal, watch_request
 from bot.web.json_body import check_short, check_text, json_type, read_flag, read_object
 from bot.web.responses import EventStream, json_response
 
@@ -81,7 +80,7 @@ async def infer(request: web.Request) -> web.StreamResponse:
     start = time.perf_counter()
     with watch_request("infer") as timer:
         result = InferResult()
-        await _answer(services, asked, result, timer, None)
+        await unless_stopping(request, _answer(services, asked, result, timer, None))
     return json_response(result.body(time.perf_counter() - start))
 
 
@@ -121,9 +120,7 @@ async def _stream(request: web.Request, services: Services, asked: InferRequest)
     try:
         async with events:
             with watch_request("page") as timer:
-                work = _answer(services, asked, result, timer, events)
-                if not await unless(request.app[CONTEXT].stopping, work):
-                    raise stopping()
+                await unless_stopping(request, _answer(services, asked, result, timer, events))
     except Exception as problem:
         if not events.started:
             raise

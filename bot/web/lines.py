@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from bot.app.services import Services
-from bot.app.supervision import unless
 from bot.emotion.sentences import label_word
 from bot.emotion.spans import normalize_text
-from bot.web.context import CONTEXT, reader_language
-from bot.web.errors import Refused, bad_request, refusal, stopping, watch_request
+from bot.web.context import CONTEXT, reader_language, unless_stopping
+from bot.web.errors import Refused, bad_request, refusal, watch_request
 from bot.web.json_body import check_text, json_type, read_object
 from bot.web.responses import EventStream
 
@@ -25,13 +24,13 @@ async def lines(request: web.Request) -> web.StreamResponse:
     The events are `lines` (the next few, each with label, emoji, word, confidence and omitted, or null for
     a text without words), `done` and `error`.
     """
-    context = request.app[CONTEXT]
+    services = request.app[CONTEXT].services
     texts = read_lines(await read_object(request))
     events = EventStream(request, reader_language(request))
     try:
-        with watch_request("page"):
-            if not await unless(context.stopping, _judge(context.services, texts, events)):
-                raise stopping()
+        async with events:
+            with watch_request("page"):
+                await unless_stopping(request, _judge(services, texts, events))
     except Exception as problem:
         if not events.started:
             raise
