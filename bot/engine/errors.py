@@ -19,7 +19,7 @@ class PromptTooLong(EngineError):
     """The prompt does not fit the model's context window; nothing was computed."""
 
     def __init__(self, tokens: int, limit: int) -> None:
-        super().__init__(f"the text is too long: {tokens} tokens, at most {limit} fit")
+        super().__init__(f"the text is too long: {tokens} tokens, and {limit} fit; please shorten it")
         self.tokens, self.limit = tokens, limit
 
 

@@ -28,6 +28,7 @@ _CODES = {
     413: "too_large",
     417: "bad_expectation",
 }
+_API = ("/api/", "/v1/")
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -108,7 +109,7 @@ def refusal(problem: Exception) -> Refused:
     if isinstance(problem, EngineBusy):
         return Refused(503, "busy", str(problem), retry_after=problem.retry_after)
     if isinstance(problem, (PromptTooLong, QuestionTooLong)):
-        return Refused(413, "too_long", f"{str(problem).rstrip('.')}. Please shorten it.", param="messages")
+        return Refused(413, "too_long", str(problem))
     if isinstance(problem, (EmptyText, UnknownRole)):
         return bad_request(str(problem))
     if isinstance(problem, web.HTTPRequestEntityTooLarge):
@@ -145,7 +146,7 @@ def framework_error(problem: web.HTTPException, request: web.BaseRequest) -> web
     told: Exception = problem
     if not isinstance(problem, web.HTTPRequestEntityTooLarge):
         message = {
-            404: f"there is nothing at {request.path}",
+            404: f"there is nothing at {request.path}{_addresses(request)}",
             405: f"{request.method} does not work at {request.path}; use {problem.headers.get('Allow')}",
         }.get(problem.status, problem.reason)
         told = Refused(problem.status, _CODES.get(problem.status, "refused"), message)
@@ -153,6 +154,15 @@ def framework_error(problem: web.HTTPException, request: web.BaseRequest) -> web
     if "Allow" in problem.headers:
         response.headers["Allow"] = problem.headers["Allow"]
     return response
+
+
+def _addresses(request: web.BaseRequest) -> str:
+    """The API's addresses, for who has guessed another."""
+    if not isinstance(request, web.Request):
+        return ""
+    routes = (route for route in request.app.router.routes() if route.method != "HEAD")
+    found = [f"{route.method} {route.resource.canonical}" for route in routes if route.resource is not None]
+    return f"; the API has {', '.join(each for each in found if each.split(' ')[1].startswith(_API))}"
 
 
 @web.middleware

@@ -195,6 +195,18 @@ async def test_wrong_addresses_and_methods_are_told_in_json(
 
 
 @pytest.mark.parametrize(
+    "path", ["/v1/embeddings", "/v1/chat/completions/", "/chat/completions", "/api/tags", "//v1/models"]
+)
+async def test_who_guesses_an_address_is_told_those_that_there_are(site: Site, path: str) -> None:
+    async with site.http.get(site.url + path) as answer:
+        error = (await answer.json())["error"]
+    assert error["message"].startswith(f"there is nothing at {path}; ")
+    for there in ("POST /v1/chat/completions", "GET /v1/models", "POST /api/infer", "POST /api/lines"):
+        assert there in error["message"]
+    assert ("type" in error) == path.startswith("/v1")  # OpenAI's shape where its clients read it
+
+
+@pytest.mark.parametrize(
     ("sent", "status"),
     [
         (b"GARBAGE\r\n\r\n", 400),

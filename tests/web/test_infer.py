@@ -53,7 +53,18 @@ async def test_characters_bound_what_is_classified_and_tokens_what_is_answered(s
     status, found = await site.infer(long, mode="emotion")
     assert (status, found["error"]["code"]) == (413, "too_long")
     assert (await site.infer(long, mode="chat"))[0] == 200
-    assert (await site.infer("word " * 3000, mode="chat"))[0] == 413
+    status, found = await site.infer("word " * 3000, mode="chat")
+    assert (status, found["error"]["code"]) == (413, "too_long")
+
+
+async def test_a_text_beyond_the_window_is_told_how_long_it_is_and_once_to_shorten_it(site: Site) -> None:
+    _, of_question = await site.infer("word " * 3000, mode="chat")
+    site.engine.problem = PromptTooLong(5000, 4096)
+    _, of_prompt = await site.infer("hi", mode="emotion")
+    for found in (of_question, of_prompt):
+        message = found["error"]["message"]
+        assert message.lower().count("please shorten it") == 1
+        assert re.search(r"[35]\d{3} tokens, and \d{4} fit", message)
 
 
 async def test_a_thread_goes_on_and_others_know_nothing_of_it(site: Site) -> None:
