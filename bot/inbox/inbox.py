@@ -1,8 +1,8 @@
 """Every accepted request is stored before it is acknowledged, and answered once, in its thread's order.
 
-A request goes from `received` to `answering` to `answered` or `failed`. What was open when the
-process ended is taken up again at the next start; its job is then `resumed`, and the answerer looks
-in Slack for what it may have posted already.
+A request goes from `received` to `answering` to `answered` or `failed`; one whose message is deleted before
+becomes `withdrawn`, until its answer is taken back. What was open when the process ended is taken up again
+at the next start; its job is then `resumed`, and the answerer looks in Slack for what it may have posted.
 """
 
 from __future__ import annotations
@@ -164,7 +164,9 @@ class Inbox:
             if request.kind not in self._kinds and not isinstance(payload, Undecodable):
                 payload = undecodable(request.payload, f"kind {request.kind!r} is not answered any more")
             age = max(0.0, time.time() - request.received_at)
-            self._enqueue(Job(request, payload, age=age, resumed=True, posted=request.answer_ts))
+            job = Job(request, payload, age=age, resumed=True, posted=request.answer_ts)
+            job.withdrawn = request.state == "withdrawn"
+            self._enqueue(job)
         return len(open_requests)
 
     async def stop(self, grace: float = 12.0, last_words: float = 3.0) -> None:
@@ -197,26 +199,25 @@ class Inbox:
         """The unfinished jobs of one message: its request `key`, and those that ask it again."""
         return [job for each, job in self._jobs.items() if each == key or each.startswith(f"{key}:")]
 
-    def is_running(self, job: Job[Any]) -> bool:
-        """Whether it is being answered now."""
-        return job.key in self._running
+    async def revise(self, job: Job[Any], kind: str, payload: Payload, *, anew: bool) -> None:
+        """Answer an unfinished job as its message reads now, in its own place.
 
-    async def revise(self, job: Job[Any], kind: str, payload: Payload) -> None:
-        """Answer an unfinished job as its message reads now, anew where that has begun, in its own place.
-
+        anew: also where its answer is being written; otherwise that one goes on, unless the process ends.
         Raises StorageError; what is not stored is known to this process alone.
         """
         job.request, job.payload = replace(job.request, kind=kind, payload=encode(payload)), payload
-        self._interrupt(job)
+        if anew:
+            self._interrupt(job)
         await self._storage.revise(job.request)
 
-    def withdraw(self, job: Job[Any]) -> None:
+    async def withdraw(self, job: Job[Any]) -> None:
         """Answer an unfinished job no more: its message was deleted."""
         job.withdrawn = True
         self._interrupt(job)
+        await self._recorder.record(job.key, "withdrawn")
 
     def _interrupt(self, job: Job[Any]) -> None:
-        if self.is_running(job):
+        if job.key in self._running:
             job.outdated = True
             job.stop.set()
 

@@ -32,7 +32,7 @@ class Recorder:
         await self._write(key, partial(self._storage.advance, key, state, answer_ts, problem))
 
     async def withdraw(self, key: str) -> None:
-        """Delete a request that turned out to be none."""
+        """Delete a request that turned out to be none, or whose answer was taken back."""
         await self._write(key, partial(self._storage.withdraw, key))
 
     async def close(self) -> None:

@@ -11,7 +11,8 @@ from bot.schema import RequestRow
 from bot.storage.database import Database, transaction
 from bot.storage.records import Request
 
-UNFINISHED = ("received", "answering")
+_OPEN = ("received", "answering")
+UNFINISHED = (*_OPEN, "withdrawn")  # a withdrawn one's answer is still to be taken back
 
 
 class AcceptedRequests(Database):
@@ -44,13 +45,13 @@ class AcceptedRequests(Database):
     @transaction
     async def revise(self, request: Request) -> None:
         """Store the kind and the payload of a request anew, unless it is finished."""
-        mine = update(RequestRow).where(RequestRow.key == request.key, RequestRow.state.in_(UNFINISHED))
+        mine = update(RequestRow).where(RequestRow.key == request.key, RequestRow.state.in_(_OPEN))
         async with self._write() as connection:
             await connection.execute(mine.values(kind=request.kind, payload=request.payload))
 
     @transaction
     async def withdraw(self, key: str) -> None:
-        """Delete a request that turned out to be none."""
+        """Delete a request that turned out to be none, or whose answer was taken back."""
         async with self._write() as connection:
             await connection.execute(delete(RequestRow).where(RequestRow.key == key))
 
@@ -58,7 +59,7 @@ class AcceptedRequests(Database):
     async def advance(
         self, key: str, state: str, answer_ts: str | None = None, problem: str | None = None
     ) -> None:
-        """Carry a request to its next state: received, answering, answered or failed."""
+        """Carry a request to its next state: received, answering, withdrawn, answered or failed."""
         values: dict[str, Any] = {"state": state, "changed_at": time.time()}
         if answer_ts is not None:
             values["answer_ts"] = answer_ts
@@ -66,7 +67,7 @@ class AcceptedRequests(Database):
             values["problem"] = problem
         mine = update(RequestRow).where(RequestRow.key == key)
         if state in UNFINISHED:  # a note that comes late takes nothing back
-            mine = mine.where(RequestRow.state.in_(UNFINISHED))
+            mine = mine.where(RequestRow.state.in_(_OPEN))
         async with self._write() as connection:
             await connection.execute(mine.values(values))
 
@@ -79,7 +80,7 @@ class AcceptedRequests(Database):
 
     @transaction
     async def unfinished(self) -> list[Request]:
-        """Requests that were accepted and not yet answered, in the order they came."""
+        """Requests that were accepted and not yet answered or taken back, in the order they came."""
         rows = select(RequestRow).where(RequestRow.state.in_(UNFINISHED)).order_by(RequestRow.id)
         async with self._read() as connection:
             return [_request(row) for row in (await connection.execute(rows)).all()]

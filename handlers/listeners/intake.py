@@ -96,19 +96,18 @@ async def take_change(slack: SlackContext, event: dict[str, Any], team: str) -> 
         return
     thread = thread_key(team, event["channel"], after.get("thread_ts") or before.get("thread_ts") or ts)
     if event["subtype"] == "message_deleted" or after.get("subtype") == "tombstone":
-        await slack.services.storage.edit(thread, ts, None)
         for job in slack.inbox.about(message_key(team, event["channel"], ts)):
-            slack.inbox.withdraw(job)
+            await slack.inbox.withdraw(job)
+        await slack.services.storage.edit(thread, ts, None)
     elif message_markup(after) != message_markup(before):  # a preview of a link changes a message, too
         turns = await thread_turns(slack, team, [after])
         await slack.services.storage.edit(thread, ts, turns[0].text if turns else None)
         soon = float(event.get("event_ts") or event["ts"]) - float(ts) <= EDIT_SECONDS
         for job in slack.inbox.about(message_key(team, event["channel"], ts)):
-            if soon or not slack.inbox.is_running(job):
-                await _revise(slack, job, after)
+            await _revise(slack, job, after, anew=soon)
 
 
-async def _revise(slack: SlackContext, job: Job[Any], message: dict[str, Any]) -> None:
+async def _revise(slack: SlackContext, job: Job[Any], message: dict[str, Any], *, anew: bool) -> None:
     """Have a question answered as it reads now; an edit that is delivered twice counts once."""
     question = job.payload
     if not isinstance(question, Question) or message_markup(question.message) == message_markup(message):
@@ -116,8 +115,8 @@ async def _revise(slack: SlackContext, job: Job[Any], message: dict[str, Any]) -
     kind = job.request.kind
     if kind != "maybe":
         kind = _kind(body_markup(message), (await slack.identity()).user)
-    anew = replace(question, message=_kept(message), edits=question.edits + 1)
-    await slack.inbox.revise(job, kind, anew)
+    edited = replace(question, message=_kept(message), edits=question.edits + 1)
+    await slack.inbox.revise(job, kind, edited, anew=anew)
 
 
 async def _overhear_app(slack: SlackContext, event: dict[str, Any], team: str) -> None:

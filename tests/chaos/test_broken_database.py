@@ -44,6 +44,21 @@ async def test_a_short_lock_costs_nothing(bot: RunningBot, holder: sqlite3.Conne
     await one_answer(bot.sandbox, "general", ts, "You said: hello")
 
 
+async def test_a_question_deleted_while_the_database_is_locked_is_not_answered(
+    bot: RunningBot, holder: sqlite3.Connection
+) -> None:
+    bot.engine.gate = asyncio.Event()
+    ts = await bot.sandbox.post("Ada", "general", f"{BOT} hello")
+    await bot.sandbox.wait_for(lambda: answers(bot.sandbox, "general", ts))
+    holder.execute("BEGIN IMMEDIATE")
+    await bot.sandbox.delete("Ada", "general", ts)
+    await bot.sandbox.wait_for(lambda: not answers(bot.sandbox, "general", ts))
+    holder.execute("COMMIT")
+    bot.engine.gate.set()
+    await bot.idle()
+    assert not answers(bot.sandbox, "general", ts)
+
+
 async def test_a_long_lock_gets_one_apology_and_passes(bot: RunningBot, holder: sqlite3.Connection) -> None:
     box = bot.sandbox
     holder.execute("BEGIN IMMEDIATE")

@@ -91,6 +91,18 @@ async def test_a_request_is_accepted_once_and_carried_through_its_states(storage
     assert await storage.request("key") is None
 
 
+async def test_a_withdrawn_request_is_open_until_it_is_deleted(storage: Storage) -> None:
+    asked = Request("key", "thread", "chat", {"text": "as it was"}, "ada")
+    await storage.accept(asked)
+    await storage.advance("key", "withdrawn")
+    await storage.advance("key", "answering", answer_ts="9.9")  # a note that comes late
+    await storage.revise(replace(asked, payload={"text": "as it is now"}))
+    (found,) = await storage.unfinished()
+    assert (found.state, found.payload) == ("withdrawn", {"text": "as it was"})
+    await storage.withdraw("key")
+    assert await storage.unfinished() == []
+
+
 async def test_feedback_and_settings_replace_their_former_selves(storage: Storage) -> None:
     thumb = Feedback("thread", "1.5", "T:ADA", 1, "q", "a", 1.0)
     await storage.give_feedback(thumb)
