@@ -7,26 +7,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from refusals import error, refused
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.sandbox import App, Fault, Sandbox, SlackError
-from bot.sandbox.manifest import ALL_SCOPES
+from bot.sandbox import App, Fault, Sandbox
 
 GENERAL = "C0GENERAL1"
-
-
-async def refused(call: Any) -> dict[str, Any]:
-    """The body of the refusal that awaiting `call` ends in."""
-    with pytest.raises(SlackApiError) as caught:
-        await call
-    return dict(caught.value.response.data)  # type: ignore[attr-defined]  # a response here, never a str
-
-
-async def error(call: Any) -> str:
-    """The error name that awaiting `call` ends in."""
-    return str((await refused(call))["error"])
 
 
 async def test_tokens_are_checked(sandbox: Sandbox, client: AsyncWebClient) -> None:
@@ -270,43 +258,6 @@ async def test_people(sandbox: Sandbox, client: AsyncWebClient) -> None:
     found = (await client.users_info(user=guest))["user"]
     assert found["is_restricted"]
     assert found["is_stranger"]
-
-
-async def test_a_group_direct_message_is_made_once_and_found_again(
-    sandbox: Sandbox, client: AsyncWebClient
-) -> None:
-    ada, bo = sandbox.users["Ada"], sandbox.users["Bo"]
-    made = (await client.conversations_open(users=[bo, ada], return_im=True))["channel"]
-    assert (made["is_mpim"], made["is_im"], made["is_private"]) == (True, False, True)
-    assert made["name"] == "mpdm-ada--bo--bot-1"
-    again = (await client.conversations_open(users=[ada, bo, ada, sandbox.bot_user_id]))["channel"]
-    assert again["id"] == made["id"]
-    members = await client.conversations_members(channel=made["id"])
-    assert members["members"] == sorted([ada, bo, sandbox.bot_user_id])
-    for listed in (client.conversations_list, client.users_conversations):
-        assert [c["id"] for c in (await listed(types="mpim"))["channels"]] == [made["id"]]
-        assert made["id"] not in [c["id"] for c in (await listed(types="im,private_channel"))["channels"]]
-    with pytest.raises(SlackError, match="not_in_channel"):
-        await sandbox.post("小林", made["id"], "may I?")
-    crowd = [sandbox.add_user(f"Person {number}") for number in range(9)]
-    assert await error(client.conversations_open(users=crowd)) == "too_many_users"
-    assert await error(client.conversations_open(users=sandbox.bot_user_id)) == "cannot_dm_bot"
-
-
-async def test_a_group_direct_message_has_scopes_of_its_own() -> None:
-    others = tuple(scope for scope in ALL_SCOPES if not scope.startswith("mpim:"))
-    async with Sandbox(manifest=App(scopes=others)) as sandbox:
-        client = AsyncWebClient(token=sandbox.bot_token, base_url=sandbox.api_url)
-        people = {sandbox.users["Ada"], sandbox.users["Bo"]}
-        group = sandbox.workspace.open_mpim(people).id
-        assert (await refused(client.conversations_open(users=[*people])))["needed"] == "mpim:write"
-        for call in (client.conversations_info, client.conversations_members):
-            assert (await refused(call(channel=group)))["needed"] == "mpim:read"
-        assert (await refused(client.conversations_history(channel=group)))["needed"] == "mpim:history"
-        sandbox.faults.deaf = True  # what would be sent is then found in `lost`
-        await sandbox.post("Ada", group, "@Bot hello")
-        await sandbox.wait_for(lambda: sandbox.lost)
-        assert [payload["event"]["type"] for payload in sandbox.lost] == ["app_mention"]
 
 
 async def test_home_and_modals(sandbox: Sandbox, client: AsyncWebClient) -> None:
