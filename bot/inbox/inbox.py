@@ -20,15 +20,14 @@ from cachetools import LRUCache, TTLCache
 
 from bot.app import metrics, retry
 from bot.app.logs import request_id
+from bot.inbox.changes import Changes
 from bot.inbox.fair_share import FairGate, exceeds_share
 from bot.inbox.job import InboxFull, Job
 from bot.inbox.payloads import (
-    Payload,
     Undecodable,
     UndecodablePayload,
     decode,
     decode_or_explain,
-    encode,
     undecodable,
 )
 from bot.inbox.recorder import Recorder
@@ -88,6 +87,7 @@ class Inbox:
         self._told: TTLCache[str, bool] = TTLCache(MOST_TOLD, NOTICE_SECONDS)  # by person
         self._refused: LRUCache[str, bool] = LRUCache(MOST_TOLD)  # by the request's key
         self._recorder = Recorder(storage)
+        self.changes = Changes(self._jobs, self._running, storage, self._recorder)
         self._done = asyncio.Event()  # set whenever a request is finished
 
     @property
@@ -194,32 +194,6 @@ class Inbox:
     def job(self, key: str) -> Job[Any] | None:
         """The unfinished job of this key."""
         return self._jobs.get(key)
-
-    def about(self, key: str) -> list[Job[Any]]:
-        """The unfinished jobs of one message: its request `key`, and those that ask it again."""
-        return [job for each, job in self._jobs.items() if each == key or each.startswith(f"{key}:")]
-
-    async def revise(self, job: Job[Any], kind: str, payload: Payload, *, anew: bool) -> None:
-        """Answer an unfinished job as its message reads now, in its own place.
-
-        anew: also where its answer is being written; otherwise that one goes on, unless the process ends.
-        Raises StorageError; what is not stored is known to this process alone.
-        """
-        job.request, job.payload = replace(job.request, kind=kind, payload=encode(payload)), payload
-        if anew:
-            self._interrupt(job)
-        await self._storage.revise(job.request)
-
-    async def withdraw(self, job: Job[Any]) -> None:
-        """Answer an unfinished job no more: its message was deleted."""
-        job.withdrawn = True
-        self._interrupt(job)
-        await self._recorder.record(job.key, "withdrawn")
-
-    def _interrupt(self, job: Job[Any]) -> None:
-        if job.key in self._running:
-            job.outdated = True
-            job.stop.set()
 
     async def earlier_done(self, job: Job[Any]) -> None:
         """Wait until everything that the same person asked before `job` is finished."""

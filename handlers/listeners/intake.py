@@ -96,14 +96,14 @@ async def take_change(slack: SlackContext, event: dict[str, Any], team: str) -> 
         return
     thread = thread_key(team, event["channel"], after.get("thread_ts") or before.get("thread_ts") or ts)
     if event["subtype"] == "message_deleted" or after.get("subtype") == "tombstone":
-        for job in slack.inbox.about(message_key(team, event["channel"], ts)):
-            await slack.inbox.withdraw(job)
+        for job in slack.inbox.changes.about(message_key(team, event["channel"], ts)):
+            await slack.inbox.changes.withdraw(job)
         await slack.services.storage.edit(thread, ts, None)
     elif message_markup(after) != message_markup(before):  # a preview of a link changes a message, too
         turns = await thread_turns(slack, team, [after])
         await slack.services.storage.edit(thread, ts, turns[0].text if turns else None)
         soon = float(event.get("event_ts") or event["ts"]) - float(ts) <= EDIT_SECONDS
-        for job in slack.inbox.about(message_key(team, event["channel"], ts)):
+        for job in slack.inbox.changes.about(message_key(team, event["channel"], ts)):
             await _revise(slack, job, after, anew=soon)
 
 
@@ -116,7 +116,7 @@ async def _revise(slack: SlackContext, job: Job[Any], message: dict[str, Any], *
     if kind != "maybe":
         kind = _kind(body_markup(message), (await slack.identity()).user)
     edited = replace(question, message=_kept(message), edits=question.edits + 1)
-    await slack.inbox.revise(job, kind, edited, anew=anew)
+    await slack.inbox.changes.revise(job, kind, edited, anew=anew)
 
 
 async def _overhear_app(slack: SlackContext, event: dict[str, Any], team: str) -> None:
