@@ -1,4 +1,4 @@
-"""The page with everything on it, as people with other eyes and hands meet it: light, dark, small, in Chinese."""
+"""The page with everything on it, for people with other eyes and hands: light, dark, small, in Chinese."""
 
 from __future__ import annotations
 
