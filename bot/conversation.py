@@ -83,8 +83,9 @@ class Conversations:
             try:
                 async with aclosing(self._engine.stream(prompt, sampling)) as stream:
                     async for piece in stream:
-                        pieces.append(piece)
-                        yield piece
+                        if piece:
+                            pieces.append(piece)
+                            yield piece
             finally:
                 said = "".join(pieces).strip()
                 if said:

@@ -14,7 +14,7 @@ import aiohttp
 from bot.app.services import Services
 from bot.conversation import Conversations
 from bot.emotion import EmotionClassifier
-from bot.engine import Engine, EngineError, Prompt, Sampling
+from bot.engine import CutOff, Engine, EngineError, Prompt, Sampling
 from bot.roles import Role
 from bot.storage import Storage
 from bot.web.app import build_web, serve
@@ -64,6 +64,8 @@ class ScriptedEngine:
                 if at and self.gate is not None:
                     await self.gate.wait()
                 yield word if at == 0 else f" {word}"
+            if len(words) == sampling.max_tokens:
+                yield CutOff()
             finished = True
         finally:
             self.closed += not finished

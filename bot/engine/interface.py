@@ -58,6 +58,12 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
 
+class CutOff(str):
+    """The last piece of an answer that a limit of tokens ended; often empty."""
+
+    __slots__ = ()
+
+
 class AnsweredScores(list[float]):
     """Scores of a label that the model only answered: no log-probabilities, so that no calibration fits."""
 
@@ -95,7 +101,10 @@ class Engine(Protocol):
         ...
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str]:
-        """The answer in pieces of whole characters, until an end-of-turn token or a limit."""
+        """The answer in pieces of whole characters, until an end-of-turn token or a limit.
+
+        Where a limit ended it, the last piece is a CutOff.
+        """
         ...
 
     def count(self, prompt: Prompt) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.engine.cache.prefix_cache import PrefixCache
 from bot.engine.config.arrays import common_prefix
 from bot.engine.errors import EngineError, PromptTooLong
-from bot.engine.interface import Prompt, Sampling, is_long
+from bot.engine.interface import CutOff, Prompt, Sampling, is_long
 from bot.engine.model.decoder import Decoder
 from bot.engine.scheduling.requests import Score, Stream
 from bot.engine.scheduling.scheduler import Scheduler
@@ -130,8 +130,11 @@ class LocalEngine:
                     raise piece
                 if shown := thoughts.push(piece):
                     yield shown
-            if shown := thoughts.flush():
-                yield shown
+            rest = thoughts.flush()
+            if request.generated >= request.max_tokens and not text.stopped:
+                yield CutOff(rest)
+            elif rest:
+                yield rest
         finally:
             self.scheduler.cancel(request)
 

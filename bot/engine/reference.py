@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from bot.engine.errors import EngineError, PromptTooLong
-from bot.engine.interface import Prompt, Sampling
+from bot.engine.interface import CutOff, Prompt, Sampling
 from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.text.detokenizer import Detokenizer
 from bot.engine.text.sampling import read_generation_config
@@ -107,17 +107,21 @@ class ReferenceEngine:
 
         class Pieces(BaseStreamer):
             prompt_seen = False
+            last = -1
 
             def put(self, value: torch.Tensor) -> None:
                 if not self.prompt_seen:
                     self.prompt_seen = True
                     return
-                token = int(value.reshape(-1)[-1])
-                if token not in eos_token_ids and (piece := text.push(token)):
+                self.last = int(value.reshape(-1)[-1])
+                if self.last not in eos_token_ids and (piece := text.push(self.last)):
                     put(piece)
 
             def end(self) -> None:
-                if rest := text.flush():
+                rest = text.flush()
+                if self.last not in eos_token_ids and not text.stopped:
+                    put(CutOff(rest))
+                elif rest:
                     put(rest)
 
         class Ended(StoppingCriteria):

@@ -25,7 +25,7 @@ import aiohttp
 
 from bot.app.proxies import open_url, proxy_for
 from bot.engine.errors import EngineBusy, EngineError, NoLabel, PromptTooLong
-from bot.engine.interface import AnsweredScores, Prompt, Sampling
+from bot.engine.interface import AnsweredScores, CutOff, Prompt, Sampling
 from bot.engine.label_match import answered_label, best_token, compare
 from bot.engine.text.thoughts import ThoughtFilter
 
@@ -82,18 +82,21 @@ class RemoteEngine:
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str]:
         body = self._body(prompt, sampling) | {"stream": True}
         thoughts = ThoughtFilter(begun=bool(prompt.opening))
-        finished = False
+        reason = None  # why the answer ended, once it has
         async with self._post(body) as answer:
             async for event in _events(answer):
                 if "error" in event:
                     raise EngineError(f"the server at LLM_URL failed: {_said(event)}")
                 for choice in event.get("choices") or []:
-                    finished = finished or bool(choice.get("finish_reason"))
+                    reason = choice.get("finish_reason") or reason
                     if piece := thoughts.push(_text((choice.get("delta") or {}).get("content"))):
                         yield piece
-        if rest := thoughts.flush():
+        rest = thoughts.flush()
+        if reason == "length":
+            yield CutOff(rest)
+        elif rest:
             yield rest
-        if not finished:
+        if not reason:
             raise EngineError("the server at LLM_URL broke its answer off")
 
     async def forget(self, session: str | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from bot.app.metrics import RequestTimer
-from bot.engine import Engine, PromptTooLong, count_prompt, count_text
+from bot.engine import CutOff, Engine, PromptTooLong, count_prompt, count_text
 from bot.web.completion_request import CompletionRequest, read_completion
 from bot.web.context import CONTEXT, unless_stopping
 from bot.web.errors import Refused, counted_refusal, watch_request
@@ -73,7 +73,7 @@ class Completion:
         if room < 1:
             raise self._too_long(prompt_tokens)
         self._limit = min(asked.limit or room, room)
-        self._text = ""
+        self._text, self._cut_off = "", False
 
     async def pieces(self) -> AsyncGenerator[str]:
         """The text as it is decoded."""
@@ -81,9 +81,11 @@ class Completion:
         try:
             async with aclosing(self._engine.stream(self._asked.prompt, sampling)) as pieces:
                 async for piece in pieces:
-                    self._timer.note_text()
-                    self._text += piece
-                    yield piece
+                    self._cut_off = isinstance(piece, CutOff)
+                    if piece:
+                        self._timer.note_text()
+                        self._text += piece
+                        yield piece
         except PromptTooLong as problem:  # a remote server counts for itself
             raise self._too_long(problem.tokens) from None
         self._timer.count_tokens(self._prompt_tokens, self.completion_tokens)
@@ -101,7 +103,7 @@ class Completion:
     @property
     def finish_reason(self) -> str:
         """`length` where the limit ended the text, else `stop`."""
-        return "length" if self.completion_tokens >= self._limit else "stop"
+        return "length" if self._cut_off else "stop"
 
     def usage(self) -> dict[str, int]:
         """Token counts."""

@@ -30,6 +30,7 @@ class Server:
     said: str = "no"
     headers: dict[str, str] = field(default_factory=dict)
     knows: tuple[str, ...] = ("top_k", "repetition_penalty", "logprobs")
+    finish_reason: str = "stop"
     breaks: str = ""  # what the stream ends with instead of [DONE]
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -71,7 +72,8 @@ class Server:
                 await answer.write((b"data: " if at == 0 else b"") + event[at : at + 5])
             await answer.write(b"\r\n\r\n: comment\n\n")
         if not self.breaks:
-            await answer.write(b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n')
+            last = {"choices": [{"delta": {}, "finish_reason": self.finish_reason}]}
+            await answer.write(b"data: " + json.dumps(last).encode() + b"\n\n")
         await answer.write(b"data: " + (self.breaks or "[DONE]").encode() + b"\n\n")
         return answer
 
