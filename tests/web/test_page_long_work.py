@@ -86,6 +86,9 @@ async def test_why_is_stopped_and_asked_again(page: Page, turn: asyncio.Event) -
     turn.clear()
     await why.click()
     await expect(result.locator(".asking")).to_contain_text(english("page_why_wait"))
+    await expect(page.locator("[aria-live=polite] .asking")).to_be_visible()
+    bar = result.get_by_role("progressbar", name=english("page_why"))
+    assert await bar.evaluate("bar => [bar.position, bar.getAnimations().length]") == [-1, 1]
     await result.get_by_role("button", name="Stop").click()
     await expect(result.locator(".asking")).to_have_count(0)
     await expect(result.locator(".because, .wrong")).to_have_count(0)
