@@ -14,7 +14,7 @@ from bot.inbox import Job
 from bot.inbox.payloads import ClassifyText, ForgetChannel, OpenChat, Question
 from bot.roles import split_tag
 from config.strings import Strings
-from handlers.formatting.sanitize import quote
+from handlers.formatting.sanitize import escape, quote
 from handlers.listeners.intake import new_request, question_request, take
 from handlers.replies.blocks import section
 from handlers.replies.emotion_reply import FEELINGS, show_emotion
@@ -150,7 +150,7 @@ async def _open_chat(slack: SlackContext, job: Job[OpenChat]) -> None:
     ts = await _opened(slack, job) if job.resumed else None
     if ts is None:
         person = await slack.person(user)
-        text = f"{strings('chat_opened', user=person.name)}\n{quote(asked.text)}"
+        text = f"{strings('chat_opened', user=escape(person.name))}\n{quote(asked.text)}"
         root = {"request": job.key, "kind": "root", "user": user, "text": asked.text}
         try:
             posted = await slack.client.chat_postMessage(

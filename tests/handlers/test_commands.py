@@ -43,6 +43,26 @@ async def test_what_was_left_out_of_a_long_text_is_said(bot: RunningBot, user: s
     assert said in answer["text"]
 
 
+async def test_a_person_is_named_without_what_their_name_would_do_in_slack(bot: RunningBot) -> None:
+    box = bot.sandbox
+    name = "Eve *<!here>* & co"
+    box.add_user(name)
+    await box.command(name, "general", "/chat", "hello")
+    (root,) = await box.wait_for(lambda: box.messages("general"))
+    (reply,) = await bot.replies("general", root["ts"])
+    await box.command(name, "general", "/emotion", "+ what a day")
+    await bot.idle()
+    answer = next(m for m in box.ephemerals(name, "general") if "情感判断" in m["text"])
+    await box.press(name, "general", answer["ts"], "share_emotion")
+    await box.wait_for(lambda: len(box.messages("general")) == 2)
+    await box.press("Ada", "general", reply["ts"], "try_again")
+    (refusal,) = await ephemerals_of(bot, "Ada")
+    for message in (*box.messages("general"), refusal):
+        assert "Eve" in shown(message)
+        assert "&amp; co" in shown(message)
+        assert not any(mark in shown(message) for mark in ("<!", "Eve *", "& co"))
+
+
 async def test_chat_opens_a_thread(bot: RunningBot) -> None:
     box = bot.sandbox
     await box.command("Ada", "general", "/chat", "How are you, @here?")
