@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
 
-from bot.cli.model import opened_engine
+from bot.cli.model import UsageError, opened_engine
+from bot.cli.text_input import read_table
 from bot.emotion import EmotionClassifier
 from bot.emotion.calibration import save_calibrations
 from bot.emotion.fit import Samples, cross_validate, evaluate, fit_scripts
@@ -22,10 +22,6 @@ MIN_TEXTS = 20  # with fewer a fit would follow single texts
 BATCH_SIZE = 32
 
 
-class CalibrationFileError(ValueError):
-    """The labelled file cannot be used; the message says the mend."""
-
-
 def run(options: argparse.Namespace, settings: Settings) -> None:
     """Fit the emotion role to the rows of a file."""
     roles = load_roles()
@@ -34,7 +30,7 @@ def run(options: argparse.Namespace, settings: Settings) -> None:
     async def work() -> None:
         async with opened_engine(settings) as (engine, directory):
             if directory is None:
-                raise CalibrationFileError("a calibration is stored with a local model: unset LLM_URL")
+                raise UsageError("a calibration is stored with a local model: unset LLM_URL")
             classifier = EmotionClassifier(engine, roles, directory)
             await calibrate(classifier, roles["emotion"], options.file, directory, force=options.force)
 
@@ -46,7 +42,7 @@ async def calibrate(
 ) -> None:
     """Fit `role` to the rows of `file`, print what it changes, and store the better one beside the model.
 
-    force: store the new one even where it is no better. Raises CalibrationFileError and EngineError.
+    force: store the new one even where it is no better. Raises UsageError and EngineError.
     """
     texts, labels = read_rows(file, role)
     scores: list[list[float]] = []
@@ -74,42 +70,31 @@ async def calibrate(
     try:
         target = save_calibrations(role, fit_scripts(samples, base, neutral), model_dir)
     except OSError as problem:
-        raise CalibrationFileError(f"{model_dir} cannot be written: {problem.strerror}") from None
+        raise UsageError(f"{model_dir} cannot be written: {problem.strerror}") from None
     print(f"{len(texts)} texts; written to {target}, for the words and labels that role {role.name} has now")
 
 
 def read_rows(file: Path, role: Role) -> tuple[list[str], list[int]]:
     """Texts and the places of their labels. A label is named as in the role file or in English."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            rows = list(reader)
-            columns = list(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise CalibrationFileError(f"{file} cannot be read: {problem}") from None
-    for name in ("text", "label"):
-        if name not in columns:
-            raise CalibrationFileError(
-                f"{file} has no column `{name}`; it has: {', '.join(columns) or 'none'}"
-            )
+    table = read_table(str(file), "text", "label")
     places = {
         name: at for at, label in enumerate(role.labels) for name in (label.name, label.english) if name
     }
     texts, labels = [], []
-    for number, row in enumerate(rows, start=2):
-        text, label = (row["text"] or "").strip(), (row["label"] or "").strip().lower()
+    for number, text, label in zip(table.lines, table.column("text"), table.column("label"), strict=True):
+        text, label = text.strip(), label.strip().lower()
         if not text:
             continue
         if label not in places:
-            raise CalibrationFileError(
-                f"{file}, row {number}: label {label[:40]!r} is not known; known are {', '.join(places)}"
+            raise UsageError(
+                f"{file}, line {number}: label {label[:40]!r} is not known; known are {', '.join(places)}"
             )
         texts.append(text)
         labels.append(places[label])
     # A label's only row could not be held out.
     polar = [at for at, count in Counter(labels).items() if count > 1 and not role.labels[at].neutral]
     if len(texts) < MIN_TEXTS or len(polar) < 2:
-        raise CalibrationFileError(
+        raise UsageError(
             f"{file} has {len(texts)} texts, and {len(polar)} labels that are not neutral on several of "
             f"them; at least {MIN_TEXTS} texts with two such labels are needed"
         )

@@ -11,8 +11,9 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-from bot.cli.model import opened_engine, role_named
+from bot.cli.model import UsageError, opened_engine, role_named
 from bot.cli.options import visible
+from bot.cli.text_input import check_text
 from bot.conversation import Conversations
 from bot.roles import load_roles
 from bot.storage import Storage
@@ -23,6 +24,8 @@ def run(options: argparse.Namespace, settings: Settings) -> None:
     """Converse until the end of input, or answer one text."""
     roles = load_roles()
     role_named(roles, options.role, classifies=False)
+    if options.text is not None and not check_text(options.text).strip():
+        raise UsageError("there is nothing to answer: write a message")
 
     async def work() -> None:
         async with opened_engine(settings) as (engine, _):
@@ -54,7 +57,7 @@ async def converse(conversations: Conversations, text: str | None, *, role: str)
             if shown:
                 print()
             return
-        if line.strip():
+        if check_text(line, "the message").strip():
             await _say(conversations, thread, line.strip(), role)
 
 

@@ -6,17 +6,17 @@ import argparse
 import asyncio
 import contextlib
 import csv
-import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from bot.cli.model import UsageError, opened_engine, role_named
+from bot.cli.text_input import Table, check_text, read_table
 from bot.emotion import Emotion, EmotionClassifier, EmptyText, Explanation
 from bot.emotion.sentences import emotion_line, explanation_text, label_aside, omitted_text
 from bot.roles import Role, load_roles
@@ -24,6 +24,7 @@ from config.settings import Settings
 from config.strings import Strings, language_of_terminal
 
 BATCH_SIZE = 32
+ADDED = ("label", "confidence", "omitted")  # columns
 NOTHING = ("label", "confidence", "scores", "omitted")  # null for a text with nothing in it
 
 
@@ -32,10 +33,11 @@ def run(options: argparse.Namespace, settings: Settings) -> None:
     check_options(options)
     roles = load_roles()
     role = roles[role_named(roles, options.role, classifies=True)]
+    table = read_table(options.csv, "text") if options.csv is not None else None
 
     async def work() -> None:
         async with opened_engine(settings) as (engine, directory):
-            await classify(EmotionClassifier(engine, roles, directory), role, options)
+            await classify(EmotionClassifier(engine, roles, directory), role, options, table)
 
     asyncio.run(work())
 
@@ -46,16 +48,19 @@ def check_options(options: argparse.Namespace) -> None:
         raise UsageError("--out goes with --csv")
     if options.csv is not None and (options.json or options.explain):
         raise UsageError("--csv writes CSV: leave --json and --explain out")
-    if options.text is not None and not options.text.strip():
+    if options.text is not None and not check_text(options.text).strip():
         raise EmptyText
-    if options.csv not in (None, "-") and not Path(options.csv).is_file():
-        raise UsageError(f"{options.csv} cannot be read: there is no such file")
+    files = [options.csv, options.out]
+    if options.out is not None and all(map(os.path.exists, files)) and os.path.samefile(*files):
+        raise UsageError(f"{options.out} is the file that is read: name another with --out")
 
 
-async def classify(classifier: EmotionClassifier, role: Role, options: argparse.Namespace) -> None:
-    """Classify a text, lines or a CSV file by `role`, as the options say."""
-    if options.csv is not None:
-        await classify_csv(classifier, options.csv, options.out, role=role.name, strict=options.strict)
+async def classify(
+    classifier: EmotionClassifier, role: Role, options: argparse.Namespace, table: Table | None
+) -> None:
+    """Classify a text, lines or the rows of `table` by `role`, as the options say."""
+    if table is not None:
+        await classify_table(classifier, table, options.out, role=role.name, strict=options.strict)
         return
     how = {"strict": options.strict, "explain": options.explain, "as_json": options.json}
     if options.text == "-":
@@ -87,7 +92,9 @@ async def classify_lines(
     """Print label, confidence and text of each line, or a JSON object; empty lines stay empty."""
     size = 1 if lines.isatty() else BATCH_SIZE
     with _bar(not lines.isatty() and not sys.stdout.isatty()) as bar:
-        rows = iter(line.rstrip("\r\n") for line in lines)
+        rows = (
+            check_text(line.rstrip("\r\n"), f"line {number}") for number, line in enumerate(lines, start=1)
+        )
         while batch := await asyncio.to_thread(lambda: list(islice(rows, size))):
             emotions = await _classify_batch(classifier, batch, role, strict, bar)
             for text, emotion in zip(batch, emotions, strict=True):
@@ -111,34 +118,27 @@ async def classify_lines(
                     print("\t".join(cells), flush=True)
 
 
-async def classify_csv(
-    classifier: EmotionClassifier, source: str, target: str | None, *, role: str, strict: bool
+async def classify_table(
+    classifier: EmotionClassifier, table: Table, target: str | None, *, role: str, strict: bool
 ) -> None:
-    """Copy a CSV file, `-` for standard input, with the columns `label`, `confidence` and `omitted` added.
+    """Write a table with the columns `label`, `confidence` and `omitted` added, or anew where it has them.
 
-    Raises UsageError where the file cannot be read or has no column `text`.
+    Raises UsageError where the file cannot be written.
     """
-    try:
-        data = sys.stdin.read() if source == "-" else _read(source)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{source} cannot be read: {problem}") from None
-    reader = csv.DictReader(io.StringIO(data.removeprefix("\ufeff"), newline=""))
-    columns = list(reader.fieldnames or ())
-    if "text" not in columns:
-        raise UsageError(f"{source} has no column `text`; it has: {', '.join(columns) or 'none'}")
-    rows = [{name: row.get(name) or "" for name in columns} for row in reader]
-    with _opened(target) as out, _bar(not out.isatty(), total=len(rows)) as bar:
-        writer = csv.DictWriter(out, list(dict.fromkeys([*columns, "label", "confidence", "omitted"])))
-        writer.writeheader()
-        for start in range(0, len(rows), BATCH_SIZE):
-            batch = rows[start : start + BATCH_SIZE]
-            texts = [row["text"] for row in batch]
-            emotions = await _classify_batch(classifier, texts, role, strict, bar)
-            for row, emotion in zip(batch, emotions, strict=True):
-                row["label"] = emotion.label if emotion else ""
-                row["confidence"] = str(emotion.data()["confidence"]) if emotion else ""
-                row["omitted"] = str(emotion.omitted) if emotion else ""
-                writer.writerow(row)
+    texts = table.column("text")
+    columns = [*table.columns, *(name for name in ADDED if name not in table.columns)]
+    places = [columns.index(name) for name in ADDED]
+    with _opened(target) as out, _bar(not out.isatty(), total=len(texts)) as bar:
+        writer = csv.writer(out)
+        writer.writerow(columns)
+        for start in range(0, len(texts), BATCH_SIZE):
+            batch = slice(start, start + BATCH_SIZE)
+            emotions = await _classify_batch(classifier, texts[batch], role, strict, bar)
+            for row, emotion in zip(table.rows[batch], emotions, strict=True):
+                cells = row + [""] * (len(columns) - len(row))
+                for at, name in zip(places, ADDED, strict=True):
+                    cells[at] = str(emotion.data()[name]) if emotion else ""
+                writer.writerow(cells)
 
 
 async def _classify_batch(
@@ -161,11 +161,6 @@ def _row(text: str, emotion: Emotion | None, explanation: Explanation | None) ->
 def _bar(shown: bool, total: int | None = None) -> Any:
     """A bar on standard error, only where that is a terminal, and `shown` where no output runs through it."""
     return tqdm(total=total, unit=" texts", disable=not (shown and sys.stderr.isatty()))
-
-
-def _read(source: str) -> str:
-    with open(source, encoding="utf-8", newline="") as file:
-        return file.read()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ Command = Callable[[argparse.Namespace, Settings], int | None]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. What people can mend is told in one line, without a stack trace."""
+    _let_every_character_through()
     options = parse(arguments)
     proxies.exempt_this_machine()
     try:
@@ -44,6 +46,13 @@ def command(name: str) -> Command:
     assert name in COMMANDS
     run: Command = importlib.import_module(f"bot.cli.{name}").run
     return run
+
+
+def _let_every_character_through() -> None:
+    """Let no character end a command: what a terminal lacks is `?`; bytes that are no text are told later."""
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "replace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
 
 
 def _say(problem: str, code: int) -> int:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from running_site import ScriptedEngine
 
-from bot.cli.calibrate import CalibrationFileError, calibrate, read_rows
+from bot.cli.calibrate import calibrate, read_rows
+from bot.cli.model import UsageError
 from bot.cli.options import parse
 from bot.emotion import EmotionClassifier
 from bot.emotion.calibration import Calibration, Calibrations, load_calibrations, save_calibrations
@@ -106,7 +107,7 @@ def test_no_text_is_evaluated_by_a_fit_to_its_own_label() -> None:
 
 def test_a_label_of_a_single_text_cannot_be_one_of_the_two(tmp_path: Path, roles: dict[str, Role]) -> None:
     (tmp_path / "rows.csv").write_text("text,label\n" + "a,positive\n" * 30 + "b,negative\n", "utf-8")
-    with pytest.raises(CalibrationFileError, match="two such labels are needed"):
+    with pytest.raises(UsageError, match="two such labels are needed"):
         read_rows(tmp_path / "rows.csv", roles["emotion"])
     both = "text,label\n" + "a,positive\n" * 30 + "b,negative\n" * 2
     (tmp_path / "rows.csv").write_text(both, "utf-8")
@@ -121,7 +122,7 @@ def test_a_label_of_a_single_text_cannot_be_one_of_the_two(tmp_path: Path, roles
     [
         ("a,b\n1,2\n", "no column `text`"),
         ("text\nhello\n", "no column `label`"),
-        ("text,label\nhello,great\n", "row 2: label 'great' is not known"),
+        ("text,label\nhello,great\n", "line 2: label 'great' is not known"),
         ("text,label\nhello,positive\n", "at least 20 texts"),
         ("", "no column `text`; it has: none"),
     ],
@@ -130,7 +131,7 @@ def test_a_file_that_cannot_be_fitted_is_refused(
     tmp_path: Path, roles: dict[str, Role], content: str, problem: str
 ) -> None:
     (tmp_path / "rows.csv").write_text(content, encoding="utf-8")
-    with pytest.raises(CalibrationFileError, match=problem):
+    with pytest.raises(UsageError, match=problem):
         read_rows(tmp_path / "rows.csv", roles["emotion"])
 
 

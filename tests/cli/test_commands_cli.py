@@ -103,6 +103,11 @@ def test_feedback_of_nobody_is_nothing(
         (["emotion", "x", "--out", "y"], "--out goes with --csv"),
         (["emotion", "--csv", "/nowhere/x.csv"], "/nowhere/x.csv cannot be read"),
         (["emotion", "--csv", "x", "--json"], "--csv writes CSV"),
+        (["emotion", "--csv", str(ROOT)], "cannot be read: Is a directory"),
+        (["emotion", "--csv", __file__, "--out", __file__], "is the file that is read"),
+        (["emotion", "caf\udce9 was awful"], "the text is not UTF-8"),  # as Python reads such an argument
+        (["chat", "caf\udce9"], "the text is not UTF-8"),
+        (["chat", " \n"], "there is nothing to answer"),
         (["--port", "many"], "argument --port: invalid int value: 'many'"),
         (["--port", "99999"], "PORT must be from 0 to 65535"),
         (["--threads", "-1"], "THREADS must be from 0"),
