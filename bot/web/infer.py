@@ -21,7 +21,7 @@ from bot.markdown_html import render
 from bot.roles import Role, split_tag
 from bot.web.context import CONTEXT, reader_language, unless_stopping
 from bot.web.errors import bad_request, counted_refusal, watch_request
-from bot.web.json_body import check_short, check_text, json_type, read_flag, read_object
+from bot.web.json_body import check_keys, check_short, check_text, json_type, read_flag, read_object
 from bot.web.responses import EventStream, json_response
 
 _KEYS = ("text", "mode", "thread", "strict", "explain")
@@ -86,8 +86,7 @@ async def infer(request: web.Request) -> web.StreamResponse:
 
 def read_request(body: Mapping[str, Any], roles: Mapping[str, Role]) -> InferRequest:
     """The request in a body. Raises Refused saying what is wrong and the mend."""
-    if unknown := sorted(set(body) - set(_KEYS)):
-        raise bad_request(f"`{unknown[0]}` is not known here; known are {', '.join(_KEYS)}", unknown[0])
+    check_keys(body, _KEYS)
     if "text" not in body:
         raise bad_request('`text` is missing: send {"text": "今天太棒了！"}', "text")
     tag, text = split_tag(check_text(body["text"], "text"))

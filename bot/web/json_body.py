@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from aiohttp import web
@@ -75,6 +75,12 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise bad_request(f"the body must be a JSON object, not {json_type(found)}")
     return found
+
+
+def check_keys(body: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse fields that are not known: most are misspelled ones. Raises Refused (400)."""
+    if unknown := sorted(set(body) - set(known)):
+        raise bad_request(f"`{unknown[0]}` is not known here; known are {', '.join(known)}", unknown[0])
 
 
 def check_short(value: object, name: str) -> str:

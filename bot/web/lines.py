@@ -11,7 +11,7 @@ from bot.emotion.sentences import label_word
 from bot.emotion.spans import normalize_text
 from bot.web.context import CONTEXT, reader_language, unless_stopping
 from bot.web.errors import Refused, bad_request, refusal, watch_request
-from bot.web.json_body import check_text, json_type, read_object
+from bot.web.json_body import check_keys, check_text, json_type, read_object
 from bot.web.responses import EventStream
 
 MAX_LINES = 1000
@@ -42,7 +42,10 @@ async def lines(request: web.Request) -> web.StreamResponse:
 
 def read_lines(body: dict[str, object]) -> list[str]:
     """The texts in a body. Raises Refused saying what is wrong and the mend."""
-    found = body.get("lines")
+    check_keys(body, ("lines",))
+    if "lines" not in body:
+        raise bad_request('`lines` is missing: send {"lines": ["今天太棒了！", "等了两个小时"]}', "lines")
+    found = body["lines"]
     if not isinstance(found, list):
         raise bad_request(f"`lines` must be a list of texts, not {json_type(found)}", "lines")
     if not found:

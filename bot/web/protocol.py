@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
 
 from bot.web.errors import Refused, counted_refusal, framework_error
 
@@ -51,7 +52,10 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("a response is sent already")
         told = exc if status >= 500 and isinstance(exc, Exception) else None
-        unreadable = Refused(status, "bad_request", "this is no HTTP/1.1 request that can be read")
+        message = "this is no HTTP/1.1 request that can be read"
+        if isinstance(exc, ContentEncodingError):  # one that is not installed here
+            message = "the body's Content-Encoding is not known here: send it plain, or with gzip or deflate"
+        unreadable = Refused(status, "bad_request", message)
         response = counted_refusal(told or unreadable, "").response(openai=True)
         response.force_close()
         return response

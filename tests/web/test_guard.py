@@ -227,6 +227,13 @@ async def test_what_the_framework_itself_refuses_is_told_in_json(
     writer.close()
 
 
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+async def test_a_body_in_an_encoding_that_cannot_be_read_is_said_to_be_one(site: Site, encoding: str) -> None:
+    status, found, _ = await site.post("/v1/chat/completions", {"messages": []}, Content_Encoding=encoding)
+    assert status == 400
+    assert "Content-Encoding" in found["error"]["message"]
+
+
 async def test_what_is_no_http_gets_no_stack_trace(site: Site) -> None:
     port = urlsplit(site.url).port
     for sent in (

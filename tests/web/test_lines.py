@@ -75,15 +75,20 @@ async def test_a_client_that_goes_away_ends_the_work(site: Site, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("lines", "status", "said"),
+    ("body", "status", "said"),
     [
-        ("one", 400, "must be a list of texts, not text"),
-        ([], 400, "is empty"),
-        (["fine", 7], 400, "`lines[1]` must be text, not a number"),
-        (["x"] * (MAX_LINES + 1), 413, "at most 1000"),
+        ({"lines": "one"}, 400, "must be a list of texts, not text"),
+        ({"lines": []}, 400, "is empty"),
+        ({"lines": ["fine", 7]}, 400, "`lines[1]` must be text, not a number"),
+        ({"lines": ["x"] * (MAX_LINES + 1)}, 413, "at most 1000"),
+        ({}, 400, '`lines` is missing: send {"lines": ['),
+        ({"line": ["fine"]}, 400, "`line` is not known here; known are lines"),
+        ({"lines": ["fine"], "strict": True}, 400, "`strict` is not known here"),  # it would have no effect
     ],
 )
-async def test_what_cannot_be_judged_is_said(site: Site, lines: Any, status: int, said: str) -> None:
-    got, found, _ = await site.post("/api/lines", {"lines": lines})
+async def test_what_cannot_be_judged_is_said(
+    site: Site, body: dict[str, Any], status: int, said: str
+) -> None:
+    got, found, _ = await site.post("/api/lines", body)
     assert got == status
     assert said in found["error"]["message"]
