@@ -5,6 +5,9 @@ Where several labels begin with the same token, the answer is continued from the
 tells none for a text, or none of a label, that text is asked for the answer itself: its label then has
 UNSURE as its probability, whatever the model thinks, because nothing more is known. A server that told
 none several times on end is asked for answers alone for a while.
+
+Some templates begin the model's thought in the prompt, and the answer then is `…</think>answer`. Whether a
+server is like that is told by its first answer, which is held back until it ends or a thought in it does.
 """
 
 from __future__ import annotations
@@ -57,6 +60,9 @@ class RemoteEngine:
         self._plain = False  # the server refuses what OpenAI's does not know
         self._without = 0  # replies on end that told no log-probabilities
         self._mute_since = 0.0  # monotonic seconds
+        self._hides: bool | None = (
+            None  # whether thoughts come without their opening tag; None: not known yet
+        )
         self._http: aiohttp.ClientSession | None = None
         self._discover()
 
@@ -73,7 +79,8 @@ class RemoteEngine:
         return sum(5 + _guess(message.content) for message in prompt.messages) + _guess(prompt.opening)
 
     async def score(self, prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
-        if self._without < MUTE_AFTER or time.monotonic() - self._mute_since >= RETRY_SECONDS:
+        telling = self._without < MUTE_AFTER or time.monotonic() - self._mute_since >= RETRY_SECONDS
+        if telling and not self._hides:  # else the first token is one of a thought
             scores = await self._compare(prompt, labels, DEPTH)
             if scores is not None:
                 return scores
@@ -81,7 +88,8 @@ class RemoteEngine:
 
     async def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str]:
         body = self._body(prompt, sampling) | {"stream": True}
-        thoughts = ThoughtFilter(begun=bool(prompt.opening))
+        hidden = self._hides is not False and not prompt.opening
+        thoughts = ThoughtFilter(begun=bool(prompt.opening), hidden=hidden)
         reason = None  # why the answer ended, once it has
         async with self._post(body) as answer:
             async for event in _events(answer):
@@ -89,12 +97,17 @@ class RemoteEngine:
                     raise EngineError(f"the server at LLM_URL failed: {_said(event)}")
                 for choice in event.get("choices") or []:
                     reason = choice.get("finish_reason") or reason
-                    if piece := thoughts.push(_text((choice.get("delta") or {}).get("content"))):
+                    piece = thoughts.push(_text((choice.get("delta") or {}).get("content")))
+                    if thoughts.unopened:
+                        self._hides = True
+                    if piece:
                         yield piece
-        rest = thoughts.flush()
-        if reason == "length":
-            yield CutOff(rest)
-        elif rest:
+        if reason == "length":  # within a thought it leaves no answer
+            yield CutOff("" if self._hides and thoughts.waiting else thoughts.flush())
+            return
+        if reason and hidden and not thoughts.unopened:  # a model that hides its thoughts may leave one out
+            self._hides = None if self._hides else False
+        if rest := thoughts.flush():
             yield rest
         if not reason:
             raise EngineError("the server at LLM_URL broke its answer off")

@@ -36,7 +36,7 @@ class EndlessServer:
 
     asked: int = 0
     url: str = ""
-    begun: str = "Once upon a time"
+    begun: str = "<think></think>Once upon a time"  # so that the bot need not wait for thoughts without a tag
 
     async def models(self, _: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "endless"}]})

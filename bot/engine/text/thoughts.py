@@ -6,6 +6,7 @@ import re
 
 _TAGS = ("think", "thinking", "thought", "reasoning")
 _OPENING = re.compile(f"<({'|'.join(_TAGS)})>", re.IGNORECASE)
+_CLOSING = re.compile(f"</({'|'.join(_TAGS)})>", re.IGNORECASE)
 _LONGEST = max(map(len, _TAGS)) + len("</>")
 OPENED = re.compile(rf"<({'|'.join(_TAGS)})>\s*\Z", re.IGNORECASE)  # a prompt that has begun a thought
 
@@ -16,10 +17,14 @@ class ThoughtFilter:
     A tag further on is text: the answer speaks of it. A thought that never ends leaves no answer.
     inside: the name of the tag with which the prompt has begun a thought, "" for none.
     begun: the prompt has begun the answer itself, which no thought can precede any more.
+    hidden: a thought may have begun unseen, by a tag in another server's template. All is held back
+        (`waiting`) until a tag closes it (`unopened`) or the answer ends.
     """
 
-    def __init__(self, inside: str = "", *, begun: bool = False) -> None:
+    def __init__(self, inside: str = "", *, begun: bool = False, hidden: bool = False) -> None:
         self._inside = "" if begun else inside
+        self.waiting = hidden and not begun
+        self.unopened = False
         self._held = ""
         self._answering, self._thought = begun, False
 
@@ -37,9 +42,15 @@ class ThoughtFilter:
                 self._held, self._inside, self._thought = self._held[end.end() :], "", True
             text = self._held.lstrip()
             if opening := _OPENING.match(text):
-                self._held, self._inside = text[opening.end() :], opening[1]
+                self._held, self._inside, self.waiting = text[opening.end() :], opening[1], False
             elif any(f"<{tag}>".startswith(text.lower()) for tag in _TAGS):
                 return ""  # it may become one
+            elif self.waiting:
+                end = _CLOSING.search(self._held)
+                if end is None:
+                    return ""
+                self._held, self.waiting = self._held[end.end() :], False
+                self._thought = self.unopened = True
             else:
                 self._answering = True
                 return self.flush()

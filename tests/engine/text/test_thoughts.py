@@ -53,6 +53,27 @@ def test_a_thought_that_the_prompt_has_begun_ends_in_the_answer() -> None:
     assert filtered(["so", " be it</th", "ink>\nHi"], inside="think") == "Hi"
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize(
+    ("text", "shown", "unopened"),
+    [
+        ("well, hm\n</think>\n\nHi </think>", "Hi </think>", True),
+        ("a < b</Thinking>Hi", "Hi", True),
+        ("<think>x</think>Hi </think>", "Hi </think>", False),
+        (" no thought ", " no thought ", False),
+        ("", "", False),
+        ("</think>", "", True),
+    ],
+)
+def test_a_thought_that_may_have_begun_unseen_ends_where_one_is_closed(
+    text: str, shown: str, unopened: bool, size: int
+) -> None:
+    thoughts = ThoughtFilter(hidden=True)
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert "".join(map(thoughts.push, pieces)) + thoughts.flush() == shown
+    assert thoughts.unopened == unopened
+
+
 @pytest.mark.model
 @pytest.mark.parametrize(("begun", "tag"), [("<think>\\n", "think"), ("", ""), ("<think></think>", "")])
 def test_the_template_says_whether_a_thought_has_begun(
