@@ -26,15 +26,16 @@ _TAG = re.compile(r"\s*[#＃](EMOTION|CHAT)[#＃]\s*", re.IGNORECASE)
 _ROLE_KEYS = {"title", "system", "ask", "opening", "examples", "labels", "sampling"}
 _LABEL_KEYS = {"name", "emoji", "spellings", "english", "neutral", "sign"}
 _SIGNS = {"positive": 1, "negative": -1}
-_SAMPLING_TYPES: dict[str, tuple[type, ...]] = {
-    "max_tokens": (int,),
-    "temperature": (int, float),
-    "top_p": (int, float),
-    "top_k": (int,),
-    "repetition_penalty": (int, float),
-    "seed": (int,),
-    "stop": (list,),
+# Numbers of [sampling]: whether each is whole, and its bounds.
+_SAMPLING_NUMBERS: dict[str, tuple[bool, float, float]] = {
+    "max_tokens": (True, 1, 2**31),
+    "temperature": (False, 0, 2),
+    "top_p": (False, 0, 1),
+    "top_k": (True, 0, 2**31),
+    "repetition_penalty": (False, 0.1, 10),
+    "seed": (True, -(2**63), 2**63 - 1),
 }
+_SAMPLING_KEYS = (*_SAMPLING_NUMBERS, "stop")
 
 
 class RoleError(ValueError):
@@ -191,11 +192,15 @@ def _sampling(file: Path, table: Any) -> Sampling:
     if not isinstance(table, dict):
         raise RoleError(f"{file}: [sampling] must be a table")
     for key, value in table.items():
-        if key not in _SAMPLING_TYPES:
-            raise RoleError(f"{file}: unknown sampling key {key!r}; known are {', '.join(_SAMPLING_TYPES)}")
-        if isinstance(value, bool) or not isinstance(value, _SAMPLING_TYPES[key]):
-            raise RoleError(f"{file}: sampling key {key!r} has the wrong type")
-    values = dict(table)
-    if "stop" in values:
-        values["stop"] = tuple(str(text) for text in values["stop"])
-    return Sampling(**values)
+        if key not in _SAMPLING_KEYS:
+            raise RoleError(f"{file}: unknown sampling key {key!r}; known are {', '.join(_SAMPLING_KEYS)}")
+        if key == "stop":
+            if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+                raise RoleError(f"{file}: sampling key 'stop' must be a list of texts")
+            continue
+        whole, low, high = _SAMPLING_NUMBERS[key]
+        kinds = int if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+            kind = "a whole number" if whole else "a number"
+            raise RoleError(f"{file}: sampling key {key!r} must be {kind} from {low} to {high}")
+    return Sampling(**{**table, "stop": tuple(table.get("stop", ()))})

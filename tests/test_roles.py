@@ -70,8 +70,15 @@ def test_a_label_without_spellings_is_spelt_as_named(tmp_path: Path) -> None:
         (f'system = "x"\n{LABELS}[[examples]]\ntext = "a"', "needs `text` and `answer`"),
         ('system = "x"\nsampling = 3', "must be a table"),
         ('system = "x"\n[sampling]\nheat = 1', "unknown sampling key 'heat'"),
-        ('system = "x"\n[sampling]\ntop_k = true', "wrong type"),
-        ('system = "x"\n[sampling]\nmax_tokens = "many"', "wrong type"),
+        ('system = "x"\n[sampling]\ntop_k = true', "'top_k' must be a whole number from 0"),
+        ('system = "x"\n[sampling]\nmax_tokens = "many"', "'max_tokens' must be a whole number from 1"),
+        ('system = "x"\n[sampling]\nmax_tokens = 0', "'max_tokens' must be a whole number from 1"),
+        ('system = "x"\n[sampling]\nmax_tokens = 9.5', "'max_tokens' must be a whole number from 1"),
+        ('system = "x"\n[sampling]\ntemperature = -0.5', "'temperature' must be a number from 0 to 2"),
+        ('system = "x"\n[sampling]\ntop_p = nan', "'top_p' must be a number from 0 to 1"),
+        ('system = "x"\n[sampling]\nrepetition_penalty = 0', "must be a number from 0.1 to 10"),
+        ('system = "x"\n[sampling]\nstop = [1]', "'stop' must be a list of texts"),
+        ('system = "x"\n[sampling]\nstop = [""]', "'stop' must be a list of texts"),
     ],
 )
 def test_a_file_that_is_not_right_is_refused_by_name(tmp_path: Path, content: str, problem: str) -> None:
