@@ -142,7 +142,7 @@ class ChatReplies:
             await self.say(job, question, strings("no_label", answer=escape(problem.answer)), found)
             return
         if result is None:
-            await self.say(job, question, strings("usage_emotion"), found)
+            await self.say(job, question, strings("usage_mention"), found)
             return
         content = _emotion_content(result, strings, job.key)
         ts = await self._post(job, question, result.line, content, "emotion", found.unfinished)

@@ -17,6 +17,7 @@ from handlers.transport.response_url import respond_once
 
 FEELINGS = "feelings"
 MOST_SPANS = 3  # named as the reason
+MOST_QUOTED = 80  # characters of the text that a reason standing alone is about
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ async def show_emotion(slack: SlackContext, job: Job[ClassifyText]) -> None:
         result.line, result.confidence, strings, job.key, quoted=quote(result.text, 300)
     )
     await respond_once(slack, job, result.line, content)
-    # Slack replaces no answer to a command: the reason is a second one.
+    # Slack replaces no answer to a command: the reason is a second one, and others may stand between them.
     if reason := await result.reason(slack, strings):
-        await respond_once(slack, job, reason.text, [reason.block])
+        about = blocks.context(quote(" ".join(result.text.split()), MOST_QUOTED))
+        await respond_once(slack, job, reason.text, [reason.block, about])

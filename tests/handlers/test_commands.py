@@ -33,6 +33,19 @@ async def test_emotion_is_private_until_its_asker_shares_it(bot: RunningBot) -> 
     assert "Ada shared:" in shown(public)
 
 
+async def test_each_reason_says_which_text_it_is_about(bot: RunningBot) -> None:
+    texts = ("下雨了，-糟糕，\n屋顶漏水 <!here>", "出太阳了，-太热，" + "还是热，" * 40)
+    for text in texts:
+        await bot.sandbox.command("Ada", "general", "/emotion", text)
+    shown_to_ada = await ephemerals_of(bot, "Ada", count=4)
+    found = [message for message in shown_to_ada if message["text"].startswith("Because of ")]
+    rain, sun = sorted((shown(reason).splitlines()[1] for reason in found), key=lambda line: "太阳" in line)
+    assert rain.startswith("> 下雨了，-糟糕， 屋顶漏水 ")
+    assert "<" not in rain
+    assert sun.startswith("> 出太阳了，-太热，还是热")
+    assert len(sun) < 100
+
+
 @pytest.mark.parametrize(("user", "said"), [("Ada", "were read, and "), ("小林", "中间略去 ")])
 async def test_what_was_left_out_of_a_long_text_is_said(bot: RunningBot, user: str, said: str) -> None:
     text = "".join(f"Day {number} of the trip was fine. " for number in range(1000))

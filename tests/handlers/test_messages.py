@@ -82,7 +82,7 @@ async def test_nothing_said_gets_usage(bot: RunningBot) -> None:
     assert "Write your question behind my name" in shown(reply)
     ts = await bot.sandbox.post("小林", "general", f"{BOT} #EMOTION#")
     (reply,) = await bot.replies("general", ts)
-    assert "请在命令后面写上文本" in shown(reply)
+    assert "在文本前加 `#EMOTION#` 就做情感判断" in shown(reply)
 
 
 async def test_files_get_a_polite_no(bot: RunningBot) -> None:

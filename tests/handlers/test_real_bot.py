@@ -78,7 +78,7 @@ async def test_the_reason_follows_the_label_and_a_feeling_is_named_on_request(re
     assert label["text"].startswith("😞 LLM 情感判断：负面 (negative)\n")
     assert re.search(r"Feeling: \w+ \([a-z]+, \d+%\)$", label["text"])
     assert re.fullmatch(r"Because of ([^*]+ \(\+0\.\d\d\)(, )?)+", reason["text"])
-    assert shown(reason) == reason["text"]
+    assert shown(reason) == f"{reason['text']}\n> The parcel is lost again, I am furious."
     assert float(label["ts"]) < float(reason["ts"])
     ts = await box.post("Ada", "general", f"{BOT} #EMOTION# The parcel is lost again, I am furious.")
     (answer,) = await real.replies("general", ts)
