@@ -14,6 +14,7 @@ from bot.cli.text_input import read_table
 from bot.emotion import EmotionClassifier
 from bot.emotion.calibration import save_calibrations
 from bot.emotion.fit import Samples, cross_validate, evaluate, fit_scripts
+from bot.emotion.own_words import counted_words
 from bot.emotion.spans import is_chinese
 from bot.roles import Role, load_roles
 from config.settings import Settings
@@ -44,7 +45,8 @@ async def calibrate(
 
     force: store the new one even where it is no better. Raises UsageError and EngineError.
     """
-    texts, labels = read_rows(file, role)
+    rows, labels = read_rows(file, role)
+    texts = [counted_words(role, row) for row in rows]
     scores: list[list[float]] = []
     with tqdm(total=len(texts), unit=" texts", disable=None) as bar:
         for start in range(0, len(texts), BATCH_SIZE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bot.emotion.calibration import (
@@ -16,6 +17,7 @@ from bot.emotion.calibration import (
     load_calibrations,
 )
 from bot.emotion.evidence import find_evidence, find_passage
+from bot.emotion.own_words import counted_words
 from bot.emotion.results import Emotion, EmptyText, Explanation
 from bot.emotion.scorer import Scorer, turns
 from bot.emotion.spans import has_letters, is_chinese, normalize_text
@@ -71,6 +73,7 @@ class EmotionClassifier:
         takes no longer than that of a short text.
         """
         chosen = self._role(role)
+        read = counted_words(chosen, text)
         at = [label.name for label in chosen.labels].index(emotion.label)
         # What was classified strictly is explained strictly.
         forbidden = [
@@ -84,17 +87,20 @@ class EmotionClassifier:
             rows: list[list[float] | None] = []
             for some in turns(legible):
                 rows += await asyncio.gather(*(self._score(chosen, each, exact=True) for each in some))
-            calibration = await self._calibration(chosen, text, rows)
+            calibration = await self._calibration(chosen, read, rows)
             shares = iter(calibration.probabilities(row, forbidden)[at] if row else equal for row in rows)
             return [next(shares) if has_letters(normalize_text(each)) else equal for each in texts]
 
         start, end = emotion.decisive or (0, len(text))
-        evidence = await find_evidence(text, await find_passage(text, (start, end), probability), probability)
-        return Explanation(evidence, chosen.labels[at], is_chinese(text))
+        passage = await find_passage(read, (start, end), probability)
+        found = await find_evidence(read, passage, probability)
+        evidence = tuple(replace(each, text=text[each.start : each.end]) for each in found)
+        return Explanation(evidence, chosen.labels[at], is_chinese(read))
 
     async def scores(self, texts: Sequence[str], *, role: str = "emotion") -> list[list[float]]:
         """Uncalibrated scores of the role's labels: what a calibration is fitted to."""
-        return await self._scorer.score_many(self._role(role), texts)
+        chosen = self._role(role)
+        return await self._scorer.score_many(chosen, [counted_words(chosen, text) for text in texts])
 
     async def calibrations(self, role: Role) -> Calibrations:
         """The model's calibrations for a role: stored with it, else measured on content-free texts."""
@@ -136,8 +142,9 @@ class EmotionClassifier:
         if not normalize_text(text):
             raise EmptyText
         forbidden = _neutral(role) if strict else ()
-        scores = await self._scorer.score(role, text)
-        calibration = await self._calibration(role, text, [scores.mean])
+        read = counted_words(role, text)
+        scores = await self._scorer.score(role, read)
+        calibration = await self._calibration(role, read, [scores.mean])
         shares = calibration.probabilities(scores.mean, forbidden)
         best = max(range(len(shares)), key=shares.__getitem__)
         label = role.labels[best]

@@ -11,6 +11,7 @@ Span = tuple[int, int]  # start and end in the text
 MAX_READ = 3000  # characters that are read of one text; of a longer one the beginning and the end
 CHUNK_SIZE = 600  # characters of a long text that are scored in one prompt
 MAX_REPEATS = 4  # of one character or of a short group in a row; more add no meaning
+CODE = "\ufffc"  # Unicode's mark for an object within a text, here in place of code
 
 _REPEATED_CHARACTER = re.compile(rf"(.)\1{{{MAX_REPEATS},}}", re.DOTALL)
 _REPEATED_GROUP = re.compile(rf"(.{{2,8}}?)\1{{{MAX_REPEATS},}}", re.DOTALL)
@@ -18,7 +19,7 @@ _JOINER = "\u200d"  # holds the parts of an emoji together
 
 _SENTENCE_ENDS = "。！？!?；;…\n"
 _CLAUSE_ENDS = "，, "
-_CLAUSE = re.compile(r"[^，。！？；、,!?;…~～\n]+?(?=[，。！？；、,!?;…~～\n]|\.(?:\s|\.|$)|$)")
+_CLAUSE = re.compile(rf"[^，。！？；、,!?;…~～\n{CODE}]+?(?=[，。！？；、,!?;…~～\n{CODE}]|\.(?:\s|\.|$)|$)")
 _UNIT = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|[^\w\s]", re.UNICODE)
 _CJK_RANGES = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _CJK = re.compile(rf"[{_CJK_RANGES}]")
@@ -47,11 +48,12 @@ _REFERENCE = re.compile(
 
 def normalize_text(text: str) -> str:
     """`text` on one line: no control characters, invisible marks or halves of surrogate pairs, no
-    references, and no character or short group repeated more than MAX_REPEATS times. May be empty.
+    references, the word "code" for CODE, and no character or short group repeated more than MAX_REPEATS
+    times. May be empty.
 
     Evidence is found by leaving spans of the original text out, so no map of offsets is needed.
     """
-    text = without_references("".join(map(_visible, text)))
+    text = without_references("".join(map(_visible, text))).replace(CODE, "[code]")
     text = " ".join(text.split())
     text = _REPEATED_CHARACTER.sub(lambda match: match[1] * MAX_REPEATS, text)
     return _REPEATED_GROUP.sub(lambda match: match[1] * MAX_REPEATS, text)
@@ -112,8 +114,9 @@ def windows(text: str, span: Span, most: int) -> list[Span]:
 
 
 def has_letters(text: str) -> bool:
-    """Whether there is a letter or digit, or a symbol such as an emoji, in `text`: more than punctuation."""
-    return any(c.isalnum() or ord(c) > 0x2190 for c in text)
+    """Whether there is a letter or digit, or a symbol such as an emoji, in `text`: more than punctuation
+    and CODE."""
+    return any(c.isalnum() or (ord(c) > 0x2190 and c != CODE) for c in text)
 
 
 def is_chinese(text: str) -> bool:
