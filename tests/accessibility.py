@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from playwright.async_api import Page
+
+# Locale, size of the window, colour scheme.
+LOOKS = list(itertools.product(["en-US", "zh-CN"], [(1280, 800), (390, 844)], ["light", "dark"]))
+# An answer with all that Markdown may hold.
+REPLY = """# A plan
+
+See [the docs](https://example.com/) and `make run`:
+
+1. first
+2. then
+   - a part
+
+> quoted
+
+| what | how long it takes in all, with everything that belongs to it | where |
+|:-----|-----:|:---:|
+| one | 2 | here and there and everywhere |
+
+```python
+print("a line of code that is much longer than a telephone is wide, and must be scrolled", 1)
+```
+"""
 
 
 async def findings(page: Page) -> list[str]:

@@ -60,9 +60,8 @@ class RemoteEngine:
         self._plain = False  # the server refuses what OpenAI's does not know
         self._without = 0  # replies on end that told no log-probabilities
         self._mute_since = 0.0  # monotonic seconds
-        self._hides: bool | None = (
-            None  # whether thoughts come without their opening tag; None: not known yet
-        )
+        # Whether thoughts come without their opening tag; None: not known yet.
+        self._hides: bool | None = None
         self._http: aiohttp.ClientSession | None = None
         self._discover()
 

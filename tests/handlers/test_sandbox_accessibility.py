@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 from typing import Any
 
 import pytest
-from accessibility import findings
+from accessibility import LOOKS, REPLY, findings
 from playwright.async_api import Page, expect
 from running_bot import Look, RunningBot
 
 from config.strings import Strings, language_of_header
 
-REPLY = """# A plan
-
-See [the docs](https://example.com/) and `make run`:
-
-1. first
-2. then
-
-> quoted
-
-| what | how long it takes in all | where |
-|:-----|-----:|:---:|
-| one | 2 | here and there and everywhere |
-
-```python
-print("a line of code that is much longer than a telephone is wide, and must be scrolled", 1)
-```
-"""
-MOST = list(itertools.product(["en-US", "zh-CN"], [(1280, 800), (390, 844)], ["light", "dark"]))
-
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("locale", "size", "scheme"), MOST)
+@pytest.mark.parametrize(("locale", "size", "scheme"), LOOKS)
 async def test_axe_finds_nothing_serious(
     bot: RunningBot, look: Look, locale: str, size: tuple[int, int], scheme: Any
 ) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import Any
 
 import pytest
-from accessibility import findings
+from accessibility import LOOKS, REPLY, findings
 from patience import PATIENCE
 from playwright.async_api import Browser, Page, expect
 from running_site import Site
@@ -16,26 +15,6 @@ from bot.emotion import EmotionClassifier, Evidence, Explanation
 from bot.engine import EngineError
 from bot.roles import Label
 from config.strings import Strings, language_of_header
-
-REPLY = """# A plan
-
-See [the docs](https://example.com/) and `make run`:
-
-1. first
-2. then
-   - a part
-
-> quoted
-
-| what | how long it takes in all, with everything that belongs to it | where |
-|:-----|-----:|:---:|
-| one | 2 | here and there and everywhere |
-
-```python
-print("a line of code that is much longer than a telephone is wide, and must be scrolled", 1)
-```
-"""
-MOST = list(itertools.product(["en-US", "zh-CN"], [(1280, 800), (390, 844)], ["light", "dark"]))
 
 
 async def send(page: Page, box: str, text: str) -> None:
@@ -46,7 +25,7 @@ async def send(page: Page, box: str, text: str) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("locale", "size", "scheme"), MOST)
+@pytest.mark.parametrize(("locale", "size", "scheme"), LOOKS)
 async def test_axe_finds_nothing_serious(
     browser: Browser,
     site: Site,
