@@ -94,7 +94,7 @@ def hurry() -> None:
     watchdog.OVERLAP = 0.5
     web_client.SPACING = 0.02
     retry.pause = lambda attempt, longest=30.0: min(0.6, 0.1 * 2.0 ** min(attempt, 8))
-    Inbox.stop.__defaults__ = (3.0, 1.5)
+    Inbox.stop.__defaults__ = (4.0, 1.0)  # three seconds to finish, one for last words
 
 
 async def main() -> None:

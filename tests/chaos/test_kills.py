@@ -78,7 +78,7 @@ async def test_what_is_too_long_for_the_stop_is_finished_by_the_next_process(
     first = await launch(pause=2.0)
     ts = await sandbox.post("Ada", "general", f"{BOT} a question that takes far too long to be answered")
     await sandbox.wait_for(lambda: answers(sandbox, "general", ts))
-    assert await first.stop() < 6  # its grace is 3 seconds here, 12 in real life
+    assert await first.stop() < 6  # its grace is 4 seconds here, 12 in real life
     assert not any(map(is_finished, answers(sandbox, "general", ts))), "it did not wait for the whole answer"
     await launch()
     await one_answer(sandbox, "general", ts, "You said: a question that takes far too long to be answered")
@@ -118,7 +118,7 @@ async def test_a_slack_that_does_not_take_the_last_words_does_not_hold_up_the_st
     await sandbox.wait_for(lambda: answers(sandbox, "general", ts))
     for method in ("chat.appendStream", "chat.stopStream", "chat.update"):
         sandbox.faults.answer(method, replace(fault))
-    assert await first.stop() < 6  # its grace is 3 seconds here, 12 in real life
+    assert await first.stop() < 6  # its grace is 4 seconds here, 12 in real life
     sandbox.faults.methods.clear()
     await launch()
     await one_answer(sandbox, "general", ts, "You said: a question that takes far too long to be answered")
