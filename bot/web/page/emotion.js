@@ -83,7 +83,7 @@ function actions(item, text) {
 
 /** A button that asks one thing: meanwhile it stops it, and what `show` returns takes its place. */
 function action(name, body, show) {
-  const wait = element("p", "asking");
+  const wait = element("span", "asking");
   const bar = element("progress");
   wait.append(bar, element("span"));
   let asking = null;
@@ -98,7 +98,7 @@ function action(name, body, show) {
     wait.className = "asking";
     bar.hidden = false;
     bar.setAttribute("aria-label", name);
-    made.closest(".confidence").after(wait);
+    made.before(wait);
     try {
       for await (const [event, data] of ask("/api/infer", body, asking.signal)) {
         if (event !== "emotion") continue;
