@@ -67,6 +67,35 @@ def test_a_file_that_cannot_be_read_is_said_in_one_line(tmp_path: Path) -> None:
         load({}, dotenv)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("ALOWED_CHANNELS=C1", "there is no setting ALOWED_CHANNELS; did you mean ALLOWED_CHANNELS?"),
+        ("ALLOWED_USER=U1", "did you mean ALLOWED_USERS?"),
+        ("SLACK_TOKEN=xoxb-secret", "did you mean SLACK_BOT_TOKEN?"),
+        ("port=8001", "there is no setting port; did you mean PORT?"),
+        ("SLACK_BOT_TOKEN xoxb-secret", "line 2 of "),
+        ('API_TOKEN="secret-that-never-ends', "sets nothing: write it as NAME=value"),
+        ("RETENTION_DAYS", "line 2 of "),
+    ],
+)
+def test_what_a_file_would_have_ignored_is_refused_and_not_repeated(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"# of the team\n{line}\nMAX_QUEUE=3\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=re.escape(said)) as refused:
+        load({}, dotenv)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_file_may_hold_other_programs_variables_and_a_byte_order_mark(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    others = "PYTHONUNBUFFERED=1\nTZ=Asia/Shanghai\nOPENAI_API_KEY=k\nHOSTNAME=pi\nHTTPS_PROXY=http://p:1\n"
+    dotenv.write_text(f"\ufeffPORT=8001\n{others}", encoding="utf-8")
+    assert load({}, dotenv) == replace(Settings(), port=8001)
+
+
 def test_secrets_are_known_and_never_shown() -> None:
     found = load(
         {
