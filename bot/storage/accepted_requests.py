@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
-from bot.schema import RequestRow
+from bot.schema import FeedbackRow, RequestRow
 from bot.storage.database import Database, transaction
 from bot.storage.records import Request
 
@@ -44,8 +44,8 @@ class AcceptedRequests(Database):
 
     @transaction
     async def revise(self, request: Request) -> None:
-        """Store the kind and the payload of a request anew, unless it is finished."""
-        mine = update(RequestRow).where(RequestRow.key == request.key, RequestRow.state.in_(_OPEN))
+        """Store the kind and the payload of a request anew, unless it is withdrawn."""
+        mine = update(RequestRow).where(RequestRow.key == request.key, RequestRow.state != "withdrawn")
         async with self._write() as connection:
             await connection.execute(mine.values(kind=request.kind, payload=request.payload))
 
@@ -79,11 +79,33 @@ class AcceptedRequests(Database):
         return None if row is None else _request(row)
 
     @transaction
+    async def finished(self, thread: str, key: str) -> list[Request]:
+        """The finished requests of one message of a thread: `key`'s, and those that asked it again."""
+        rows = select(RequestRow).where(_finished(thread, key)).order_by(RequestRow.id)
+        async with self._read() as connection:
+            return [_request(row) for row in (await connection.execute(rows)).all()]
+
+    @transaction
+    async def drop_finished(self, thread: str, key: str) -> None:
+        """Delete the finished requests of one message. Feedback on their answers stays and loses its text."""
+        answers = select(RequestRow.answer_ts).where(_finished(thread, key))
+        judged = and_(FeedbackRow.thread == thread, FeedbackRow.answer_ts.in_(answers))
+        async with self._write() as connection:
+            await connection.execute(update(FeedbackRow).where(judged).values(question=None, answer=None))
+            await connection.execute(delete(RequestRow).where(_finished(thread, key)))
+        await self._scrub()
+
+    @transaction
     async def unfinished(self) -> list[Request]:
         """Requests that were accepted and not yet answered or taken back, in the order they came."""
         rows = select(RequestRow).where(RequestRow.state.in_(UNFINISHED)).order_by(RequestRow.id)
         async with self._read() as connection:
             return [_request(row) for row in (await connection.execute(rows)).all()]
+
+
+def _finished(thread: str, key: str) -> ColumnElement[bool]:
+    same = or_(RequestRow.key == key, RequestRow.key.startswith(f"{key}:", autoescape=True))
+    return and_(RequestRow.thread == thread, same, RequestRow.state.not_in(UNFINISHED))
 
 
 def _request(row: Any) -> Request:

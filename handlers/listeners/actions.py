@@ -12,8 +12,9 @@ from bot.inbox import Job
 from bot.inbox.payloads import ClassifyText, ForgetThread, Payload, Question, ShareEmotion, decode_or_explain
 from bot.storage import Feedback, Request
 from config.strings import Strings
+from handlers.formatting.message_markup import body_markup
 from handlers.formatting.sanitize import escape, quote
-from handlers.listeners.intake import new_request, question_request, take
+from handlers.listeners.intake import kind_of, new_request, question_request, take
 from handlers.replies import blocks
 from handlers.replies.emotion_reply import classify
 from handlers.replies.thread_turns import answer_text
@@ -52,7 +53,8 @@ def register(app: AsyncApp, slack: SlackContext) -> None:
         press = await _press(slack, body, Question)
         if press is not None and await press.by_asker():
             anew = replace(press.payload, again=press.payload.again + 1, replaces=press.request.key)
-            await take(slack, question_request("chat", anew), anew, press.thread_ts)
+            kind = kind_of(body_markup(anew.message), (await slack.identity()).user)
+            await take(slack, question_request(kind, anew), anew, press.thread_ts)
         await ack()
 
     @app.action(blocks.FORGET)

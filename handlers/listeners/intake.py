@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot.inbox import InboxFull, Job
-from bot.inbox.payloads import Payload, Question, encode
+from bot.inbox.payloads import Payload, Question, decode_or_explain, encode
 from bot.roles import split_tag
 from bot.storage import Request
 from handlers.formatting.message_markup import body_markup, message_markup
@@ -41,7 +41,7 @@ async def take_message(slack: SlackContext, event: dict[str, Any], team: str, su
     if surface == "thread":
         kind = await _follows(slack, question, event)
     else:
-        kind = _kind(text, identity.user)
+        kind = kind_of(text, identity.user)
     if kind is None:
         return
     if not slack.allowed(channel):
@@ -89,22 +89,31 @@ def _kept(message: dict[str, Any]) -> dict[str, Any]:
 
 
 async def take_change(slack: SlackContext, event: dict[str, Any], team: str) -> None:
-    """A message was edited or deleted: the bot's memory of its thread and its answer change with it."""
+    """A message was edited or deleted: the bot's memory of it, and an answer that is not finished, follow."""
     before, after = event.get("previous_message") or {}, event.get("message") or {}
     ts = event.get("deleted_ts") or after.get("ts") or before.get("ts")
     if not ts or (await slack.identity()).bot in (before.get("bot_id"), after.get("bot_id")):
         return
     thread = thread_key(team, event["channel"], after.get("thread_ts") or before.get("thread_ts") or ts)
+    key = message_key(team, event["channel"], ts)
+    changes, storage = slack.inbox.changes, slack.services.storage
     if event["subtype"] == "message_deleted" or after.get("subtype") == "tombstone":
-        for job in slack.inbox.changes.about(message_key(team, event["channel"], ts)):
-            await slack.inbox.changes.withdraw(job)
-        await slack.services.storage.edit(thread, ts, None)
+        for job in changes.about(key):
+            await changes.withdraw(job)
+        slack.inbox.refuse(key)
+        await storage.edit(thread, ts, None)
+        await storage.drop_finished(thread, key)
     elif message_markup(after) != message_markup(before):  # a preview of a link changes a message, too
         turns = await thread_turns(slack, team, [after])
-        await slack.services.storage.edit(thread, ts, turns[0].text if turns else None)
+        await storage.edit(thread, ts, turns[0].text if turns else None)
         soon = float(event.get("event_ts") or event["ts"]) - float(ts) <= EDIT_SECONDS
-        for job in slack.inbox.changes.about(message_key(team, event["channel"], ts)):
+        for job in changes.about(key):
             await _revise(slack, job, after, anew=soon)
+        for request in await storage.finished(thread, key):
+            question = decode_or_explain(request.kind, request.payload)
+            if isinstance(question, Question):  # what **Try again** asks
+                kept = encode(replace(question, message=_kept(after)))
+                await storage.revise(replace(request, payload=kept))
 
 
 async def _revise(slack: SlackContext, job: Job[Any], message: dict[str, Any], *, anew: bool) -> None:
@@ -114,7 +123,7 @@ async def _revise(slack: SlackContext, job: Job[Any], message: dict[str, Any], *
         return
     kind = job.request.kind
     if kind != "maybe":
-        kind = _kind(body_markup(message), (await slack.identity()).user)
+        kind = kind_of(body_markup(message), (await slack.identity()).user)
     edited = replace(question, message=_kept(message), edits=question.edits + 1)
     await slack.inbox.changes.revise(job, kind, edited, anew=anew)
 
@@ -129,7 +138,7 @@ async def _overhear_app(slack: SlackContext, event: dict[str, Any], team: str) -
         await slack.services.conversations.absorb(thread, await thread_turns(slack, team, [event]))
 
 
-def _kind(text: str, bot_user: str) -> str:
+def kind_of(text: str, bot_user: str) -> str:
     """Whether a text is to be classified or talked about."""
     return "emotion" if split_tag(without_bot(text, bot_user))[0] == "emotion" else "chat"
 
@@ -155,4 +164,4 @@ async def _follows(slack: SlackContext, question: Question, event: dict[str, Any
             turns = await thread_turns(slack, question.team, [event])
             await slack.services.conversations.absorb(thread, turns)
         return None
-    return _kind(text, identity.user) if joined else "maybe"
+    return kind_of(text, identity.user) if joined else "maybe"

@@ -16,6 +16,7 @@ from bot.emotion import EmotionClassifier
 from bot.engine import EngineError, Prompt, Sampling
 from bot.roles import Role
 from bot.sandbox import Sandbox
+from bot.sandbox.socket import Envelope
 from bot.storage import Storage
 from config.settings import Settings
 from handlers import BotApp, build_app
@@ -92,6 +93,18 @@ class RunningBot:
         """Wait until every accepted request is answered."""
         inbox = self.app.slack.inbox
         await self.sandbox.wait_for(lambda: not inbox.waiting and not inbox.running)
+
+
+def edits(bot: RunningBot) -> list[Envelope]:
+    """What was delivered of the edits and deletions that people made."""
+    found = [e for e, _ in bot.sandbox.sockets.delivered if "previous_message" in e.payload.get("event", {})]
+    return [e for e in found if e.payload["event"]["previous_message"].get("bot_id") is None]
+
+
+async def changed(bot: RunningBot) -> None:
+    """Wait until the bot has acknowledged a change that somebody made."""
+    under_way = bot.sandbox.sockets.envelopes
+    await bot.sandbox.wait_for(lambda: [e for e in edits(bot) if e.id not in under_way])
 
 
 async def lose_events(sandbox: Sandbox) -> None:

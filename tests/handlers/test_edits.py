@@ -6,10 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from running_bot import RunningBot, is_finished, shown
+from running_bot import RunningBot, changed, edits, is_finished, shown
 
 from bot.sandbox import messages as sandbox_messages
-from bot.sandbox.socket import Envelope
 from handlers.listeners import intake
 
 BOT = "@All-in-One Bot"
@@ -26,22 +25,6 @@ async def begun(bot: RunningBot, text: str) -> tuple[str, str]:
     ts = await bot.sandbox.post("Ada", "general", f"{BOT} {text}")
     (answer,) = await bot.sandbox.wait_for(lambda: written(bot, ts))
     return ts, answer["ts"]
-
-
-def edits(bot: RunningBot) -> list[Envelope]:
-    """What was delivered of the edits and deletions that people made."""
-    found = [envelope for envelope, _ in bot.sandbox.sockets.delivered]
-    return [
-        e
-        for e in found
-        if (e.payload["event"].get("previous_message") or {"bot_id": ""}).get("bot_id") is None
-    ]
-
-
-async def changed(bot: RunningBot) -> None:
-    """Wait until the bot has acknowledged a change that somebody made."""
-    under_way = bot.sandbox.sockets.envelopes
-    await bot.sandbox.wait_for(lambda: [e for e in edits(bot) if e.id not in under_way])
 
 
 async def stored(bot: RunningBot, ts: str) -> list[str]:

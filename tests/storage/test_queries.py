@@ -103,6 +103,24 @@ async def test_a_withdrawn_request_is_open_until_it_is_deleted(storage: Storage)
     assert await storage.unfinished() == []
 
 
+async def test_the_finished_requests_of_one_message_are_dropped_and_no_others(storage: Storage) -> None:
+    keys = ("message:1.5", "message:1.5:1", "message:1.5:2", "message:1.55", "message:1_5")
+    for key in keys:
+        await storage.accept(Request(key, "thread", "chat", {"text": key}, "ada"))
+        if key != "message:1.5:2":
+            await storage.advance(key, "answered", answer_ts=f"answer to {key}")
+        await storage.give_feedback(Feedback("thread", f"answer to {key}", "T:ADA", 1, "q", "a", 1.0))
+    found = await storage.finished("thread", "message:1.5")
+    assert [each.key for each in found] == ["message:1.5", "message:1.5:1"]
+    await storage.revise(replace(found[0], payload={"text": "as it reads now"}))
+    revised = await storage.request("message:1.5")
+    assert revised is not None
+    assert (revised.state, revised.payload) == ("answered", {"text": "as it reads now"})
+    await storage.drop_finished("thread", "message:1.5")
+    assert [key for key in keys if await storage.request(key)] == list(keys[2:])
+    assert [each.question for each in await storage.feedback()] == [None, None, "q", "q", "q"]
+
+
 async def test_feedback_and_settings_replace_their_former_selves(storage: Storage) -> None:
     thumb = Feedback("thread", "1.5", "T:ADA", 1, "q", "a", 1.0)
     await storage.give_feedback(thumb)
