@@ -43,10 +43,11 @@ class ThoughtFilter:
             text = self._held.lstrip()
             if opening := _OPENING.match(text):
                 self._held, self._inside, self.waiting = text[opening.end() :], opening[1], False
-            elif any(f"<{tag}>".startswith(text.lower()) for tag in _TAGS):
+            elif any(f"<{tag}>".startswith(text[:_LONGEST].lower()) for tag in _TAGS):
                 return ""  # it may become one
             elif self.waiting:
-                end = _CLOSING.search(self._held)
+                unsearched = max(0, len(self._held) - len(piece) - _LONGEST)
+                end = _CLOSING.search(self._held, unsearched)
                 if end is None:
                     return ""
                 self._held, self.waiting = self._held[end.end() :], False

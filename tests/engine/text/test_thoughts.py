@@ -74,6 +74,12 @@ def test_a_thought_that_may_have_begun_unseen_ends_where_one_is_closed(
     assert thoughts.unopened == unopened
 
 
+def test_a_long_thought_in_many_pieces_ends() -> None:
+    thoughts = ThoughtFilter(hidden=True)
+    pieces = [*["a < b "] * 100_000, "</th", "ink>", "Hi"]
+    assert "".join(map(thoughts.push, pieces)) + thoughts.flush() == "Hi"
+
+
 @pytest.mark.model
 @pytest.mark.parametrize(("begun", "tag"), [("<think>\\n", "think"), ("", ""), ("<think></think>", "")])
 def test_the_template_says_whether_a_thought_has_begun(
