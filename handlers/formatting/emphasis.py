@@ -28,10 +28,10 @@ def decided(line: str) -> str:
 
 
 def _joined(match: re.Match[str]) -> str:
-    found, line = match["runs"], match.string
+    found, line, (start, end) = match["runs"], match.string, match.span()
     if not found:
         return match[0]
-    around = f"{line[: match.start()][-1:] or ' '}{found}{line[match.end() :][:1] or ' '}"
+    around = f"{line[max(0, start - 1) : start] or ' '}{found}{line[end : end + 1] or ' '}"
     runs = list(_RUN.finditer(around, 1, len(around) - 1))
     sides = [(around[run.start() - 1], around[run.end()]) for run in runs]
     if all(flanking(*side) == _strictly(*side) for side in sides):

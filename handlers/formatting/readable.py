@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 from handlers.formatting.shortcodes import SHORTCODES, replace_shortcodes
 
-_USER = re.compile(r"<@([A-Z0-9]+)(?:\|([^>]*))?>")
-_CHANNEL = re.compile(r"<#([A-Z0-9]+)(?:\|([^>]*))?>")
-_GROUP = re.compile(r"<!subteam\^([A-Z0-9]+)(?:\|([^>]*))?>")
-_DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
-_BROADCAST = re.compile(r"<!([a-z]+)(?:\|([^>]*))?>")
-_LINK = re.compile(r"<((?:https?|mailto|tel):[^|>\s]*)(?:\|([^>]*))?>")
+_USER = re.compile(r"<@([A-Z0-9]+)(?:\|([^<>]*))?>")
+_CHANNEL = re.compile(r"<#([A-Z0-9]+)(?:\|([^<>]*))?>")
+_GROUP = re.compile(r"<!subteam\^([A-Z0-9]+)(?:\|([^<>]*))?>")
+_DATE = re.compile(r"<!date\^[^<|>]*\|([^<>]*)>")
+_BROADCAST = re.compile(r"<!([a-z]+)(?:\|([^<>]*))?>")
+_LINK = re.compile(r"<((?:https?|mailto|tel):[^<|>\s]*)(?:\|([^<>]*))?>")
 _REFERENCE = re.compile(
     "|".join(each.pattern for each in (_USER, _CHANNEL, _GROUP, _DATE, _BROADCAST, _LINK))
 )
@@ -62,7 +62,7 @@ def names_bot(text: str, bot_user: str) -> bool:
 
 def without_bot(text: str, bot_user: str) -> str:
     """The message without its mentions of the bot, and without the space behind one that begins a line."""
-    return re.sub(rf"(?m)(^)?<@{re.escape(bot_user)}(?:\|[^>]*)?>(?(1) *)", "", text)
+    return re.sub(rf"(?m)(^)?<@{re.escape(bot_user)}(?:\|[^<>]*)?>(?(1) *)", "", text)
 
 
 def is_for_someone_else(text: str, bot_user: str) -> bool:

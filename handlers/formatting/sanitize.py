@@ -8,7 +8,9 @@ JOINER = "\u2060"  # invisible, breaks a mention where it stands
 
 # What Slack acts on, written by a model or typed by a person: a mention or broadcast, the beginning
 # of one, a broadcast's bare word, a picture.
-_RISK = re.compile(r"<([!@#])([^<>\n]{0,80})>|<(?=[!@#])|@(?=channel|here|everyone)|!+(?=\[)", re.IGNORECASE)
+_RISK = re.compile(
+    r"<([!@#])([^<>\n]{0,80})>|<(?=[!@#])|@(?=channel|here|everyone)|(?<!!)!+(?=\[)", re.IGNORECASE
+)
 # An address, bare or behind a label. Slack shows a preview of what it takes for a link.
 _ASCII = r"[^\s<>`\[\]\u0080-\U0010ffff]"
 _LABELLED = r"!?\[([^\[\]\n`]*)\]\((https?://[^()\s`]+)[^()\n`]*\)"
@@ -18,7 +20,7 @@ _LINK = re.compile(
 )
 # The end of a text that could still become one of the above.
 _OPEN = re.compile(
-    r"(?:<|<[!@#][^<>\n]{0,80}|@[A-Za-z]{0,8}|!+|!*\[[^\[\]\n`]*(?:\](?:\([^()\n`]*)?)?"
+    r"(?:<|<[!@#][^<>\n]{0,80}|@[A-Za-z]{0,8}|(?<!!)(?:!+|!*\[[^\[\]\n`]*(?:\](?:\([^()\n`]*)?)?)"
     rf"|ht{{0,2}}|https?:?/?|w{{1,3}}|(?:https?://|www\.){_ASCII}*)$",
     re.IGNORECASE | re.ASCII,
 )
@@ -85,7 +87,7 @@ def mrkdwn(text: str) -> str:
     text = re.sub(r"\*\*(.+?)\*\*", r"\1", text)
     text = neutralise(re.sub(r"(?m)^#{1,6}\s+(.+)$", r"\1", text))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"(?m)^(\s*)[-*+]\s+", r"\1• ", text)
+    return re.sub(r"(?m)^([^\S\n]*)[-*+]\s+", r"\1• ", text)
 
 
 def _unlinked(text: str) -> str:

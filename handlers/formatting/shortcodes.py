@@ -20,7 +20,8 @@ def replace_shortcodes(match: re.Match[str]) -> str:
     One between two letters or digits is no emoji (`a:b:c`), and one that touches any is none that the
     workspace made.
     """
-    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    text, (start, end) = match.string, match.span()
+    before, after = text[max(0, start - 1) : start], text[end : end + 1]
     touching = [each.isascii() and each.isalnum() for each in (before, after)]
     if all(touching):
         return match[0]

@@ -12,7 +12,8 @@ from whole_answer import sanitize_markdown
 
 from handlers.formatting.markdown import MarkdownSanitizer
 from handlers.formatting.message_splitter import fence_after, split
-from handlers.formatting.sanitize import escape, mrkdwn, neutralise, quote
+from handlers.formatting.readable import readable
+from handlers.formatting.sanitize import JOINER, escape, mrkdwn, neutralise, quote
 
 # What Slack acts on in a message's text.
 PING = re.compile(r"<[!@#][A-Za-z]|@(?:channel|here|everyone)", re.IGNORECASE)
@@ -113,3 +114,26 @@ def test_a_table_becomes_aligned_text() -> None:
 )
 def test_sanitize_markdown(text: str, shown: str) -> None:
     assert sanitize_markdown(text) == shown
+
+
+LONG = 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("!" * LONG, "!" * LONG),
+        ("!" * LONG + "[a](b)", "[a](b)"),
+        ("<@U1|" * (LONG // 5), "<" + JOINER + ("@U1|<" + JOINER) * (LONG // 5 - 1) + "@U1|"),
+    ],
+    ids=["marks", "marks before a picture", "mentions that never end"],
+)
+def test_what_repeats_for_long_is_neutralised(text: str, shown: str) -> None:
+    assert neutralise(text) == shown
+
+
+@pytest.mark.parametrize("opened", ["<@U1|", "<#C1|", "<!here|", "<!date^1|", "<https://a|"])
+def test_markup_that_never_ends_is_text_however_long_it_is(opened: str) -> None:
+    text = opened * (LONG // len(opened))
+    assert readable(text, {}) == text
+    assert readable(f"{text}{opened}b>", {"U1": "Ada"}).startswith(text)
