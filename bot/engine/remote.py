@@ -232,7 +232,7 @@ class RemoteEngine:
         if answer.status in (400, 413) and any(word in said.lower() for word in ("context", "too long")):
             return PromptTooLong(self.count_body(body), self._context)
         if answer.status in (400, 422):
-            if not self._plain and any(name in body for name in _EXTRA):
+            if any(name in body for name in _EXTRA):
                 return None
             if body.get("logprobs"):
                 return _Refused(said)

@@ -177,3 +177,14 @@ async def test_a_thought_is_not_stored(
         await site.infer("and again", mode="chat", thread=found["thread"])
     assert "Hello" in json.dumps(server.bodies[-1]["messages"])
     assert "secret" not in json.dumps(server.bodies[-1]["messages"])
+
+
+async def test_two_requests_at_once_both_go_without_what_the_server_refuses(
+    server: Server, engine: RemoteEngine
+) -> None:
+    server.knows = ()
+
+    async def answer() -> str:
+        return "".join([piece async for piece in engine.stream(PROMPT, Sampling(top_k=5))])
+
+    assert await asyncio.gather(answer(), answer()) == ["负面", "负面"]
