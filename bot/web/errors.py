@@ -102,8 +102,8 @@ def watch_request(surface: str) -> Iterator[RequestTimer]:
             raise
 
 
-def refusal(problem: Exception) -> Refused:
-    """What a client is told of any exception; one that nobody expected is logged and not described."""
+def _refusal(problem: Exception) -> Refused:
+    """What a client is told; what nobody expected is logged and not described."""
     if isinstance(problem, Refused):
         return problem
     if isinstance(problem, EngineBusy):
@@ -129,8 +129,8 @@ def refusal(problem: Exception) -> Refused:
 
 
 def counted_refusal(problem: Exception, path: str) -> Refused:
-    """`refusal`, counted by surface, status and code; `path` is the request's."""
-    found = refusal(problem)
+    """What a client is told of any exception, counted by surface, status and code; `path` is the request's."""
+    found = _refusal(problem)
     surface = "openai" if is_openai(path) else "infer" if path.startswith("/api/") else "other"
     ERRORS.labels(surface, str(found.status), found.code).inc()
     return found

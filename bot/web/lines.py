@@ -10,8 +10,8 @@ from bot.app.services import Services
 from bot.emotion.sentences import label_word
 from bot.emotion.spans import normalize_text
 from bot.web.context import CONTEXT, reader_language, unless_stopping
-from bot.web.errors import Refused, bad_request, refusal, watch_request
-from bot.web.json_body import check_keys, check_text, json_type, read_object
+from bot.web.errors import Refused, bad_request, counted_refusal, watch_request
+from bot.web.json_body import check_keys, check_short, json_type, read_object
 from bot.web.responses import EventStream
 
 MAX_LINES = 1000
@@ -34,7 +34,7 @@ async def lines(request: web.Request) -> web.StreamResponse:
     except Exception as problem:
         if not events.started:
             raise
-        await events.send(refusal(problem).body(), "error")
+        await events.send(counted_refusal(problem, request.path).body(), "error")
         return await events.end()
     await events.send({"count": len(texts)}, "done")
     return await events.end()
@@ -54,7 +54,7 @@ def read_lines(body: dict[str, object]) -> list[str]:
         raise Refused(
             413, "too_many_lines", f"`lines` has {len(found)} texts; at most {MAX_LINES} are judged at once"
         )
-    return [check_text(text, f"lines[{at}]") for at, text in enumerate(found)]
+    return [check_short(text, f"lines[{at}]") for at, text in enumerate(found)]
 
 
 async def _judge(services: Services, texts: Sequence[str], events: EventStream) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from patience import wait_until
+from prometheus_client import REGISTRY
 from running_site import Site
 
 from bot.emotion import EmotionClassifier
-from bot.engine import Prompt
+from bot.engine import EngineBusy, Prompt
+from bot.web.json_body import MAX_SHORT
 from bot.web.lines import MAX_LINES
 
 
@@ -57,6 +59,28 @@ async def test_lines_come_while_others_wait(site: Site, monkeypatch: pytest.Monk
         assert b"event: done" in await answer.content.read()
 
 
+async def test_what_breaks_the_work_off_is_told_and_counted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = site.engine.score
+
+    async def busy_later(prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
+        if "later" in prompt.messages[-1].content:
+            raise EngineBusy(1)
+        return await score(prompt, labels, exact=exact)
+
+    def counted() -> float:
+        labels = {"surface": "infer", "status": "503", "code": "busy"}
+        return REGISTRY.get_sample_value("bot_http_errors_total", labels) or 0.0
+
+    monkeypatch.setattr(site.engine, "score", busy_later)
+    before = counted()
+    events = await _judged(site, ["soon"] * 8 + ["later"])
+    assert [name for name, _ in events] == ["lines", "error"]
+    assert events[-1][1]["error"]["code"] == "busy"
+    assert counted() == before + 1
+
+
 async def test_a_client_that_goes_away_ends_the_work(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
@@ -81,6 +105,7 @@ async def test_a_client_that_goes_away_ends_the_work(site: Site, monkeypatch: py
         ({"lines": []}, 400, "is empty"),
         ({"lines": ["fine", 7]}, 400, "`lines[1]` must be text, not a number"),
         ({"lines": ["x"] * (MAX_LINES + 1)}, 413, "at most 1000"),
+        ({"lines": ["fine", "x" * (MAX_SHORT + 1)]}, 413, "`lines[1]` has 20001 characters; at most 20000"),
         ({}, 400, '`lines` is missing: send {"lines": ['),
         ({"line": ["fine"]}, 400, "`line` is not known here; known are lines"),
         ({"lines": ["fine"], "strict": True}, 400, "`strict` is not known here"),  # it would have no effect
