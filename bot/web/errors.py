@@ -129,7 +129,7 @@ def _refusal(problem: Exception) -> Refused:
 
 
 def counted_refusal(problem: Exception, path: str) -> Refused:
-    """What a client is told of any exception, counted by surface, status and code; `path` is the request's."""
+    """What a client is told of any exception, counted by kind; `path` is the request's."""
     found = _refusal(problem)
     surface = "openai" if is_openai(path) else "infer" if path.startswith("/api/") else "other"
     ERRORS.labels(surface, str(found.status), found.code).inc()
