@@ -20,7 +20,7 @@ PRECISIONS = ("fp32", "bf16", "int8", "int4")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SLACK_API_URL = "https://slack.com/api/"
 HOW_TO_MAKE = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
-NEARLY = 0.8  # likeness from which a name in `.env` is taken for a setting's with a slip of the pen
+NEARLY = 0.84  # likeness from which a name in `.env` is taken for a setting's with a slip of the pen
 ROOT = Path(__file__).resolve().parent.parent
 SLACK_MANIFEST = ROOT / "config" / "slack" / "manifest.json"
 
@@ -183,7 +183,7 @@ def _read(dotenv: Path) -> dict[str, str]:
     """The variables of a `.env`, others than the settings among them: other programs may read it, too.
 
     Raises SettingsError for what would be ignored in silence: a line that sets nothing, and a name that is
-    nearly a setting's. The line itself is not told, since it may hold a secret.
+    nearly that of a setting which the file does not set. The line is not told, since it may hold a secret.
     """
     from dotenv import dotenv_values  # here, so that a Python without it gets as far as to be told so
     from dotenv.parser import parse_stream
@@ -192,15 +192,17 @@ def _read(dotenv: Path) -> dict[str, str]:
         text = dotenv.read_text(encoding="utf-8-sig")  # Windows' editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as problem:
         raise SettingsError(f"{dotenv} cannot be read ({problem}): correct it, or its owner") from None
-    names = [name.upper() for name in RULES]
-    for each in parse_stream(io.StringIO(text)):
+    lines = list(parse_stream(io.StringIO(text)))
+    settings = {name.upper() for name in RULES}
+    missing = settings - {each.key for each in lines}
+    for each in lines:
         if each.error or (each.key and each.value is None):
             raise SettingsError(
                 f"line {each.original.line} of {dotenv} sets nothing: write it as NAME=value, with quotes "
                 "closed, or begin it with #"
             )
-        if each.key and each.key not in names:
-            for meant in difflib.get_close_matches(each.key.upper(), names, 1, NEARLY):
+        if each.key and each.key not in settings:
+            for meant in difflib.get_close_matches(each.key.upper(), missing, 1, NEARLY):
                 raise SettingsError(f"{dotenv}: there is no setting {each.key}; did you mean {meant}?")
     return {k: v for k, v in dotenv_values(stream=io.StringIO(text)).items() if v is not None}
 

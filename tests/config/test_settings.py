@@ -92,7 +92,8 @@ def test_what_a_file_would_have_ignored_is_refused_and_not_repeated(
 def test_a_file_may_hold_other_programs_variables_and_a_byte_order_mark(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     others = "PYTHONUNBUFFERED=1\nTZ=Asia/Shanghai\nOPENAI_API_KEY=k\nHOSTNAME=pi\nHTTPS_PROXY=http://p:1\n"
-    dotenv.write_text(f"\ufeffPORT=8001\n{others}", encoding="utf-8")
+    nearly = "TEST_DATABASE_URL=x\nPORTS=80,443\n"
+    dotenv.write_text(f"\ufeffPORT=8001\n{others}{nearly}", encoding="utf-8")
     assert load({}, dotenv) == replace(Settings(), port=8001)
 
 
