@@ -114,6 +114,8 @@ class ChatReplies:
         )
         try:
             await self._write(job, text, writer, strings, notes)
+            if found.unfinished:
+                await self.status(question, "")  # Slack takes it away for a new message alone
         except (QuestionTooLong, PromptTooLong) as problem:
             notice = strings("too_long", tokens=problem.tokens, limit=problem.limit)
             await self.say(job, question, notice, found)
@@ -293,6 +295,7 @@ class ChatReplies:
             )
             for ts in others:
                 await self._delete(question, ts)
+            await self.status(question, "")
             job.posted = first
             return first
         posted = await self._slack.client.chat_postMessage(

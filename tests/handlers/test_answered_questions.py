@@ -28,6 +28,7 @@ async def try_again(bot: RunningBot, ts: str, answer: str) -> list[str]:
     """What the thread's answers say after **Try again** was pressed."""
     await bot.sandbox.press("Ada", "general", answer, "try_again")
     await bot.sandbox.wait_for(lambda: bot.app.slack.inbox.outcomes["answered"] == 2)
+    assert bot.sandbox.workspace.statuses == {}  # nothing says that it still thinks
     return [shown(message) for message in await bot.replies("general", ts)]
 
 

@@ -44,6 +44,7 @@ async def test_an_edit_while_it_writes_is_answered_anew_in_place(bot: RunningBot
     assert [m["ts"] for m in written(bot, ts)] == [answer]
     assert shown(reply).startswith("You said: what is a stork?")
     assert "heron" not in shown(reply)
+    assert bot.sandbox.workspace.statuses == {}  # nothing says that it still thinks
     assert await stored(bot, ts) == ["what is a stork?", "You said: what is a stork?"]
 
 
