@@ -45,17 +45,18 @@ class Classified:
         """The spans that were decisive, each with its weight; None where none stands out."""
         found = await slack.services.classifier.explain(self.text, self.emotion)
         spans = [
-            (" ".join(span.text.split()), f" ({span.weight:+.2f})")
+            (" ".join(span.text.split()), strings("because_weight", weight=f"{span.weight:+.2f}"))
             for span in found.evidence[:MOST_SPANS]
             if span.text.strip() and span.weight > 0
         ]
         if not spans:
             return None
-        words = ", ".join(escape(text) + weight for text, weight in spans)
+        comma = strings("explanation_separator")
+        words = comma.join(escape(text) + weight for text, weight in spans)
         before, _, after = strings("because").partition("{words}")
         texts = [(before, False)]
         for number, (text, weight) in enumerate(spans):
-            texts += [(", " if number else "", False), (text, True), (weight, False)]
+            texts += [(comma if number else "", False), (text, True), (weight, False)]
         return Reason(strings("because", words=words), blocks.rich([*texts, (after, False)]))
 
 
@@ -73,8 +74,9 @@ async def classify(
         line = emotion_line(emotion, slack.services.roles["emotion"]) + label_aside(emotion, strings.language)
         if role != "emotion":
             finer = await classifier.classify(text, role=role)
-            aside = ", ".join(filter(None, (label_word(finer, strings.language), f"{finer.confidence:.0%}")))
-            line += f"\n{finer.emoji} {strings('feelings_title')}: {finer.label} ({aside})"
+            details = ", ".join(filter(None, (label_word(finer, strings.language), f"{finer.confidence:.0%}")))
+            row = strings("feelings_row", emoji=finer.emoji, label=finer.label, details=details)
+            line += f"\n{row}"
         if omitted := omitted_text(emotion, strings):
             line += f"\n{omitted}"
     except EmptyText:

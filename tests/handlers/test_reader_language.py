@@ -38,7 +38,7 @@ async def test_a_feeling_has_its_english_word_for_who_reads_english(bot: Running
 
 async def test_who_reads_chinese_sees_no_english(bot: RunningBot) -> None:
     text, message = await command(bot, "小林", "--feelings + 排到我了")
-    assert re.fullmatch(rf"{GOOD}\n\S+ 情绪: [\u4e00-\u9fff]+ \(\d+%\)", text)
+    assert re.fullmatch(rf"{GOOD}\n\S+ 情绪：[\u4e00-\u9fff]+（\d+%）", text)
     assert not re.search("[A-Za-z]", message.replace("LLM", ""))
 
 
@@ -66,9 +66,12 @@ async def test_a_shared_answer_reads_as_its_sharer_saw_it(bot: RunningBot, user:
     assert public["text"].splitlines()[0] == shown(public).splitlines()[0] == line
 
 
-@pytest.mark.parametrize(("user", "begin"), [("Ada", "Because of "), ("小林", "依据：")])
+@pytest.mark.parametrize(
+    ("user", "begin", "weight"),
+    [("Ada", "Because of ", r" \(\+0\.\d\d\)"), ("小林", "依据：", r"（\+0\.\d\d）")],
+)
 async def test_the_decisive_words_are_bold_without_marks_of_mrkdwn(
-    bot: RunningBot, user: str, begin: str
+    bot: RunningBot, user: str, begin: str, weight: str
 ) -> None:
     await command(bot, user, "这家店，-难吃，<@U1>再也不来")
     reason = (await ephemerals_of(bot, user, count=2))[1]
@@ -79,6 +82,7 @@ async def test_the_decisive_words_are_bold_without_marks_of_mrkdwn(
     assert "-" in bold[0]
     assert reason["text"] == shown(reason).splitlines()[0]
     assert "*" not in reason["text"]
+    assert re.search(rf"\S{weight}$", reason["text"])
     ts = await bot.sandbox.post(user, "general", f"{BOT} #EMOTION# 这家店，-难吃，再也不来")
     await bot.replies("general", ts)
     await bot.sandbox.wait_for(lambda: begin in shown(bot.sandbox.messages("general", ts)[1]))
