@@ -74,7 +74,8 @@ async def classify(
         line = emotion_line(emotion, slack.services.roles["emotion"]) + label_aside(emotion, strings.language)
         if role != "emotion":
             finer = await classifier.classify(text, role=role)
-            details = ", ".join(filter(None, (label_word(finer, strings.language), f"{finer.confidence:.0%}")))
+            parts = (label_word(finer, strings.language), f"{finer.confidence:.0%}")
+            details = ", ".join(filter(None, parts))
             row = strings("feelings_row", emoji=finer.emoji, label=finer.label, details=details)
             line += f"\n{row}"
         if omitted := omitted_text(emotion, strings):
