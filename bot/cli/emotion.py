@@ -19,6 +19,7 @@ from bot.cli.model import UsageError, opened_engine, role_named
 from bot.cli.text_input import Table, check_text, read_table
 from bot.emotion import Emotion, EmotionClassifier, EmptyText, Explanation
 from bot.emotion.sentences import emotion_line, explanation_text, label_aside, omitted_text
+from bot.emotion.spans import normalize_text
 from bot.roles import Role, load_roles
 from config.settings import Settings
 from config.strings import Strings, language_of_terminal
@@ -144,11 +145,11 @@ async def classify_table(
 async def _classify_batch(
     classifier: EmotionClassifier, texts: Sequence[str], role: str, strict: bool, bar: Any
 ) -> list[Emotion | None]:
-    """The emotion of each text, None for an empty one."""
-    filled = [text for text in texts if text.strip()]
+    """The emotion of each text, None for one without words."""
+    filled = list(filter(normalize_text, texts))
     emotions = iter(await classifier.classify_many(filled, strict=strict, role=role))
     bar.update(len(texts))
-    return [next(emotions) if text.strip() else None for text in texts]
+    return [next(emotions) if normalize_text(text) else None for text in texts]
 
 
 def _row(text: str, emotion: Emotion | None, explanation: Explanation | None) -> dict[str, Any]:

@@ -22,12 +22,12 @@ from config.settings import ROOT
 
 @pytest.mark.model
 def test_emotion_classifies_lines_from_standard_input(process: Process, tmp_path: Path) -> None:
-    lines = "太棒了，非常满意！\n\n太差了，非常失望！\n"
+    lines = "太棒了，非常满意！\n\n\u200b\n太差了，非常失望！\n"
     found = bot(tmp_path, "emotion", "-", "--json", "--strict", given=lines, LLM_URL=f"{process.url}/v1")
     assert found.returncode == 0, found.stderr
     rows = [json.loads(line) for line in found.stdout.splitlines()]
     assert [row["text"] for row in rows] == lines.splitlines()
-    assert [row["label"] for row in rows] == ["正面", None, "负面"]
+    assert [row["label"] for row in rows] == ["正面", None, None, "负面"]
     assert 0.5 <= rows[0]["confidence"] <= 1
 
 
@@ -44,17 +44,18 @@ def test_emotion_explains_in_json_with_four_digits(model_dir: Path, tmp_path: Pa
 @pytest.mark.model
 def test_emotion_copies_a_csv_with_label_and_confidence(model_dir: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
-    source.write_text('\ufeffid,text\n1,"太棒了，\n非常满意！"\n2,太差了，非常失望！\n3,\n', encoding="utf-8")
+    rows = '1,"太棒了，\n非常满意！"\n2,太差了，非常失望！\n3,\n4,\u200b\n'
+    source.write_text(f"\ufeffid,text\n{rows}", encoding="utf-8")
     found = bot(
         tmp_path, "--model-dir", str(model_dir), "emotion", "--csv", str(source), "--out", str(target)
     )
     assert found.returncode == 0, found.stderr
-    rows = list(csv.DictReader(io.StringIO(target.read_text(encoding="utf-8"), newline="")))
-    assert [row["id"] for row in rows] == ["1", "2", "3"]
-    assert [row["label"] for row in rows] == ["正面", "负面", ""]
-    assert rows[0]["text"] == "太棒了，\n非常满意！"
-    assert re.fullmatch(r"0\.\d{1,4}|1\.0", rows[0]["confidence"])
-    assert [row["omitted"] for row in rows] == ["0", "0", ""]
+    written = list(csv.DictReader(io.StringIO(target.read_text(encoding="utf-8"), newline="")))
+    assert [row["id"] for row in written] == ["1", "2", "3", "4"]
+    assert [row["label"] for row in written] == ["正面", "负面", "", ""]
+    assert written[0]["text"] == "太棒了，\n非常满意！"
+    assert re.fullmatch(r"0\.\d{1,4}|1\.0", written[0]["confidence"])
+    assert [row["omitted"] for row in written] == ["0", "0", "", ""]
 
 
 @pytest.mark.model
