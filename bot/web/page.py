@@ -38,7 +38,11 @@ async def show(request: web.Request) -> web.Response:
     return web.Response(
         text=text,
         content_type="text/html",
-        headers={"Vary": "Accept-Language", "Content-Language": found["language_tag"]},
+        headers={
+            "Vary": "Accept-Language",
+            "Content-Language": found["language_tag"],
+            "Cache-Control": "no-cache",  # with no-store browsers forget on Back and reload what was typed
+        },
     )
 
 

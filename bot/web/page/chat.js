@@ -1,5 +1,5 @@
 // The chat box: the reply appears as it is decoded, as HTML that the server rendered from Markdown.
-import { button, composes, element, passFocus, showHtml } from "./dom.js";
+import { button, composes, element, giveBack, passFocus, showHtml } from "./dom.js";
 import { ask } from "./server.js";
 import { say } from "./strings.js";
 
@@ -8,8 +8,13 @@ const field = document.querySelector("#chat-text");
 const stop = document.querySelector("#chat-stop");
 const submit = document.querySelector("#chat-form .primary");
 const TAG = "#CHAT#";
-let thread = null;
+let thread = newThread();
 let running = null;
+
+/** The name of a conversation: chosen here, so that one whose first reply is stopped goes on, too. */
+function newThread() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 export function busy() {
   return running !== null;
@@ -23,8 +28,7 @@ export async function sendMessage(text) {
   message.append(wait);
   running = new AbortController();
   setRunning(true);
-  const body = { text: TAG + text };
-  if (thread) body.thread = thread;
+  const body = { text: TAG + text, thread };
   const mine = running;
   const show = (html) => {
     if (wait.isConnected) wait.replaceWith(reply);
@@ -36,7 +40,6 @@ export async function sendMessage(text) {
     for await (const [event, data] of ask("/api/infer", body, mine.signal)) {
       if (event === "piece" && data.html !== undefined) show(data.html); // others come with one of the next
       else if (event === "done") {
-        if (running === mine) thread = data.thread;
         show(data.html);
         if (!reply.textContent.trim()) reply.replaceChildren(element("p", "wait", say("page_nothing")));
       }
@@ -60,7 +63,7 @@ export async function sendMessage(text) {
 function fail(message, question, text, problem) {
   message.append(element("p", "wrong", problem.message));
   if (!problem.again) {
-    if (!field.value) field.value = text;
+    giveBack(field, text);
     return;
   }
   message.append(
@@ -106,7 +109,7 @@ document.querySelector("#chat-new").addEventListener("click", () => {
   running?.abort();
   running = null;
   setRunning(false);
-  thread = null;
+  thread = newThread();
   log.replaceChildren();
   document.querySelector("#chat .examples").hidden = false;
   field.focus();

@@ -31,6 +31,13 @@ export function focusOn(node) {
   node.focus({ preventScroll: true });
 }
 
+/** Put a text that was not taken back into its field, unless another has been begun there. */
+export function giveBack(field, text) {
+  if (field.value) return;
+  field.value = text;
+  field.dispatchEvent(new Event("input"));
+}
+
 /** Let the keyboard scroll what is larger than its place, and screen readers name it. */
 export function scrollable(node, name) {
   node.tabIndex = 0;

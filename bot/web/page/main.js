@@ -61,6 +61,8 @@ function sendText(text) {
   classify(text, lines.length > 1 && each.checked ? lines : null);
 }
 
+let next; // when the state is looked at again
+
 async function watch() {
   const state = document.querySelector("#state");
   const show = (kind, text) => {
@@ -79,10 +81,13 @@ async function watch() {
   } catch {
     show("down", say("page_offline"));
   }
-  setTimeout(watch, wait);
+  clearTimeout(next); // of another look at the same time
+  next = setTimeout(watch, wait);
 }
 
 form("emotion", sendText, { changed: offerLines });
 form("chat", sendMessage, { blocked: busy });
 offerLines();
+addEventListener("pageshow", offerLines); // the browser may have put back what was typed before a reload
+document.addEventListener("lost", watch);
 watch();

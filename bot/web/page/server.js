@@ -20,7 +20,7 @@ export async function* ask(path, body, signal) {
   let buffer = "";
   for (;;) {
     const { done, value } = await reached(reader.read());
-    if (done) throw new Failed(say("page_lost"));
+    if (done) throw lost();
     buffer += value;
     let end;
     while ((end = buffer.indexOf("\n\n")) >= 0) {
@@ -40,8 +40,14 @@ async function reached(promise) {
   try {
     return await promise;
   } catch (problem) {
-    throw problem.name === "AbortError" ? problem : new Failed(say("page_lost"));
+    throw problem.name === "AbortError" ? problem : lost();
   }
+}
+
+/** The network failed: what shows whether the bot is there should look at once. */
+function lost() {
+  document.dispatchEvent(new Event("lost"));
+  return new Failed(say("page_lost"));
 }
 
 /** An error in the page's language where the catalogue has it, else in the server's words. */
@@ -51,7 +57,6 @@ function failure({ code, message }, html = null) {
 }
 
 async function post(path, body, signal) {
-  let refused = false;
   for (;;) {
     const headers = { "Content-Type": "application/json", Accept: "text/event-stream" };
     const token = sessionStorage.getItem(KEY);
@@ -60,8 +65,7 @@ async function post(path, body, signal) {
     if (response.ok) return response;
     const { error } = await response.json().catch(() => ({}));
     const reason = error ?? { message: `HTTP ${response.status}` };
-    if (response.status !== 401 || !(await askToken(refused))) throw failure(reason);
-    refused = true;
+    if (response.status !== 401 || !(await askToken(Boolean(token)))) throw failure(reason);
   }
 }
 
