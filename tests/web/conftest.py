@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from patience import PATIENCE
 from playwright.async_api import Browser, Page, expect
 from running_site import ScriptedEngine, Site, open_site
 
+from bot.engine import Prompt
 from bot.roles import Role
 
 
@@ -38,3 +40,19 @@ async def page(browser: Browser, site: Site) -> AsyncIterator[Page]:
     yield opened
     await context.close()
     assert problems == []
+
+
+@pytest.fixture
+def turn(site: Site, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """While it is not set, the engine scores no text with the word `wait`."""
+    score, set_by_the_test = site.engine.score, asyncio.Event()
+    set_by_the_test.set()
+
+    async def in_turn(prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
+        if "wait" in prompt.messages[-1].content:
+            await set_by_the_test.wait()
+        found: list[float] = await score(prompt, labels, exact=exact)
+        return found
+
+    monkeypatch.setattr(site.engine, "score", in_turn)
+    return set_by_the_test

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 from running_site import Site
 
-from bot.engine import Prompt
 from config.strings import Strings, language_of_header
 
 pytestmark = pytest.mark.browser
@@ -39,22 +37,6 @@ async def test_what_was_left_out_of_a_very_long_text_is_said(
     await expect(page.locator(".lines tr .omitted")).to_have_text([said])
     await expect(page.locator(".lines tr").first).not_to_contain_text(said)
     await page.close()
-
-
-@pytest.fixture
-def turn(site: Site, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """While it is not set, the engine scores no text with the word `wait`."""
-    score, set_by_the_test = site.engine.score, asyncio.Event()
-    set_by_the_test.set()
-
-    async def in_turn(prompt: Prompt, labels: Sequence[str], *, exact: bool = True) -> list[float]:
-        if "wait" in prompt.messages[-1].content:
-            await set_by_the_test.wait()
-        found: list[float] = await score(prompt, labels, exact=exact)
-        return found
-
-    monkeypatch.setattr(site.engine, "score", in_turn)
-    return set_by_the_test
 
 
 async def test_many_lines_are_stopped_and_gone_on_with(page: Page, turn: asyncio.Event) -> None:
@@ -96,6 +78,36 @@ async def test_why_is_stopped_and_asked_again(page: Page, turn: asyncio.Event) -
     await why.click()
     await expect(result.locator(".because")).to_be_visible()
     await expect(why).to_have_count(0)
+
+
+async def test_escape_stops_what_is_asked_here_or_the_newest(page: Page, turn: asyncio.Event) -> None:
+    english = Strings("en")
+    for text in ("lovely day, but wait", "great\n" * 8 + "wait\nnice"):
+        await page.fill("#emotion-text", text)
+        await page.press("#emotion-text", "Enter")
+        await expect(page.locator(".result .confidence, .lines tr").first).to_be_visible()
+        turn.clear()
+    older = page.locator(".result").last
+    await older.get_by_role("button", name=english("page_why")).press("Enter")
+    await expect(older.locator(".asking")).to_be_visible()
+    await page.press("#emotion-text", "Escape")
+    stopped = english("page_lines_stopped", done=8, count=10)
+    await expect(page.locator(".result").first.locator(".line")).to_have_text(stopped)
+    await expect(older.locator(".asking")).to_be_visible()
+    await older.get_by_role("button", name=english("page_chat_stop")).press("Escape")
+    await expect(older.locator(".asking")).to_have_count(0)
+    await expect(older.get_by_role("button", name=english("page_why"))).to_be_focused()
+
+
+async def test_too_many_lines_come_back_into_the_field(page: Page) -> None:
+    english = Strings("en")
+    many = "\n".join(f"line {number}" for number in range(1001))
+    await page.fill("#emotion-text", many)
+    await page.get_by_role("button", name=english("page_emotion_send"), exact=True).click()
+    await expect(page.locator(".result .wrong")).to_have_text(english("page_failed_too_many_lines"))
+    await expect(page.locator(".result").get_by_role("button")).to_have_count(0)
+    await expect(page.locator("#emotion-text")).to_have_value(many)
+    await expect(page.get_by_label(english("page_each_line", count=1001))).to_be_checked()
 
 
 async def test_a_link_in_a_reply_that_is_still_written_opens_beside_the_page(page: Page, site: Site) -> None:

@@ -1,5 +1,5 @@
 // The emotion box: a text's label with its confidence, on request the feeling and the evidence; or many lines.
-import { button, element, focusOn, passFocus, scrollable } from "./dom.js";
+import { button, composes, element, focusOn, giveBack, passFocus, scrollable } from "./dom.js";
 import { judgeLines, leftOut } from "./lines.js";
 import { ask } from "./server.js";
 import { say } from "./strings.js";
@@ -13,7 +13,7 @@ export function classify(text, lines = null) {
   const item = element("li", "result");
   results.prepend(item);
   results.scrollTop = 0;
-  return lines ? judgeLines(item, lines) : judge(item, text);
+  return lines ? judgeLines(item, lines, () => giveBack(field, text)) : judge(item, text);
 }
 
 async function judge(item, text) {
@@ -38,7 +38,7 @@ async function judge(item, text) {
           judge(item, text);
         }),
       );
-    } else if (!field.value) field.value = text;
+    } else giveBack(field, text);
   }
 }
 
@@ -83,6 +83,7 @@ function actions(item, text) {
 
 /** A button that asks one thing: meanwhile it stops it, and what `show` returns takes its place. */
 function action(name, body, show) {
+  const place = element("span", "action");
   const wait = element("span", "asking");
   const bar = element("progress");
   wait.append(bar, element("span"));
@@ -94,6 +95,7 @@ function action(name, body, show) {
     }
     asking = new AbortController();
     made.textContent = say("page_chat_stop");
+    made.dataset.stops = "";
     wait.lastChild.textContent = say("page_why_wait");
     wait.className = "asking";
     bar.hidden = false;
@@ -103,9 +105,8 @@ function action(name, body, show) {
       for await (const [event, data] of ask("/api/infer", body, asking.signal)) {
         if (event !== "emotion") continue;
         passFocus(made, show(data));
-        made.remove();
+        place.remove();
       }
-      wait.remove();
     } catch (problem) {
       made.textContent = name;
       if (problem.name === "AbortError") wait.remove();
@@ -117,9 +118,11 @@ function action(name, body, show) {
       }
     } finally {
       asking = null;
+      delete made.dataset.stops;
     }
   });
-  return made;
+  place.append(made);
+  return place;
 }
 
 /** The text with its evidence marked. Positions count characters, as Python does, not UTF-16 units. */
@@ -135,3 +138,10 @@ function marked(text, evidence) {
   }
   return [...found, characters.slice(at).join("")];
 }
+
+// Escape stops what is asked in the result with the focus, from elsewhere the newest.
+document.querySelector("#emotion").addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || composes(event)) return;
+  const near = event.target.closest(".action, .result") ?? results;
+  near.querySelector("[data-stops]")?.click();
+});

@@ -14,7 +14,8 @@ export function leftOut({ omitted }) {
   return omitted ? [element("p", "omitted", say("omitted", { count }))] : [];
 }
 
-export async function judgeLines(item, lines) {
+/** Judge each line in a row of its own in `item`; `refuse` is called where they cannot be judged as they are. */
+export async function judgeLines(item, lines, refuse) {
   const status = element("p", "line");
   const bar = element("progress");
   const wrong = element("p", "wrong");
@@ -39,6 +40,7 @@ export async function judgeLines(item, lines) {
   async function run() {
     asking = new AbortController();
     press.textContent = say("page_chat_stop");
+    press.dataset.stops = "";
     wrong.textContent = "";
     bar.hidden = false;
     item.setAttribute("aria-busy", "true");
@@ -58,8 +60,14 @@ export async function judgeLines(item, lines) {
       bar.hidden = true;
       press.textContent = problem.name === "AbortError" ? say("page_lines_continue") : say("again");
       status.textContent = say("page_lines_stopped", soFar());
+      if (problem.again === false) {
+        passFocus(press, status);
+        press.remove();
+        refuse();
+      }
     } finally {
       asking = null;
+      delete press.dataset.stops;
       item.removeAttribute("aria-busy");
     }
   }
@@ -68,10 +76,11 @@ export async function judgeLines(item, lines) {
 
 function rowOf(judged, text) {
   const row = element("tr");
-  const label = judged ? [judged.emoji, judged.label, judged.word].filter(Boolean).join(" ") : "–";
+  const label = element("td", "label", judged ? `${judged.emoji} ${judged.label}` : "–");
   const share = judged ? `${Math.round(judged.confidence * 100)}%` : "";
   const cell = element("td", "text", text);
+  if (judged?.word) label.append(" ", element("span", "word", judged.word));
   if (judged) cell.append(...leftOut(judged));
-  row.append(element("td", "label", label), element("td", "share", share), cell);
+  row.append(label, element("td", "share", share), cell);
   return row;
 }
