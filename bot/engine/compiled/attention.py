@@ -72,7 +72,7 @@ def dot_products(keys: int) -> Callable[..., Any]:
 
         return types.void(query, key, width, into), generate
 
-    return multiply  # type: ignore[no-any-return]
+    return multiply  # type: ignore[no-any-return]  # numba is untyped
 
 
 @intrinsic
@@ -121,4 +121,4 @@ def weighted_sum(eights: int) -> Callable[..., Any]:
 
         return types.void(value, width, weights, size, factor, into), generate
 
-    return mix  # type: ignore[no-any-return]
+    return mix  # type: ignore[no-any-return]  # numba is untyped

@@ -107,7 +107,7 @@ def nibble_row(rows: int) -> Callable[..., Any]:
 
         return signature, generate
 
-    return multiply  # type: ignore[no-any-return]
+    return multiply  # type: ignore[no-any-return]  # numba is untyped
 
 
 @intrinsic

@@ -57,7 +57,7 @@ def int_row(rows: int) -> Callable[..., Any]:
 
         return signature, generate
 
-    return multiply  # type: ignore[no-any-return]
+    return multiply  # type: ignore[no-any-return]  # numba is untyped
 
 
 def _int_row_sums(builder: Builder, line: Value, x: Value, inputs: Value) -> Value:
@@ -271,4 +271,4 @@ def int_tile(size: int, fetching: bool = False) -> Callable[..., Any]:
 
         return signature, generate
 
-    return tile  # type: ignore[no-any-return]
+    return tile  # type: ignore[no-any-return]  # numba is untyped

@@ -47,7 +47,7 @@ def share(count: int, thread: int, threads: int, unit: int) -> tuple[int, int]:
 @kernel(inline="always")
 def floats(address: int, count: int) -> Floats:
     """The float32 array at an address."""
-    return carray(pointer(address), (count,), np.float32)  # type: ignore[no-any-return]
+    return carray(pointer(address), (count,), np.float32)  # type: ignore[no-any-return]  # numba is untyped
 
 
 @kernel(fastmath=FAST, inline="always")
@@ -64,7 +64,8 @@ def exponential(x: float) -> float:
     power = power * rest + np.float32(1.6666666e-1)
     power = power * rest + np.float32(5.0000001e-1)
     power = power * rest * rest + rest + np.float32(1.0)
-    return power * unbits((np.int32(whole) + np.int32(127)) << np.int32(23))  # type: ignore[no-any-return]
+    factor = unbits((np.int32(whole) + np.int32(127)) << np.int32(23))
+    return power * factor  # type: ignore[no-any-return]  # numba is untyped
 
 
 @kernel(fastmath=FAST, inline="always")

@@ -212,7 +212,7 @@ def _byte(name: str) -> Callable[..., Any]:
 
         return types.int64(types.int64, types.int64), generate
 
-    return transfer  # type: ignore[no-any-return]
+    return transfer  # type: ignore[no-any-return]  # numba is untyped
 
 
 read_byte, write_byte = _byte("read"), _byte("write")  # read(2) and write(2): (descriptor, address) -> count
