@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -39,8 +40,10 @@ def back_up(database_url: str, target: Path) -> int:
         _copy(source, partial)
         os.replace(partial, target)
     except (sqlite3.Error, OSError) as problem:
-        partial.unlink(missing_ok=True)
-        raise StorageError(f"{source} cannot be copied to {target}: {problem}") from None
+        with contextlib.suppress(OSError):  # where nothing can be written, nothing was
+            partial.unlink(missing_ok=True)
+        reason = f"{problem.strerror}: choose another place" if isinstance(problem, OSError) else problem
+        raise StorageError(f"{source} cannot be copied to {target}: {reason}") from None
     return target.stat().st_size
 
 

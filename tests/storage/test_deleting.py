@@ -104,7 +104,8 @@ async def test_a_backup_is_whole_while_the_bot_writes(tmp_path: Path) -> None:
     [
         ("sqlite+aiosqlite:///{0}/bot.sqlite3", "taken", "is not overwritten"),
         ("sqlite+aiosqlite:///{0}/nowhere.sqlite3", "new", "is not there"),
-        ("sqlite+aiosqlite:///{0}/bot.sqlite3", "nowhere/new", "cannot be copied"),
+        ("sqlite+aiosqlite:///{0}/bot.sqlite3", "nowhere/new", "No such file or directory: choose another"),
+        ("sqlite+aiosqlite:///{0}/bot.sqlite3", "taken/new", "Not a directory: choose another place"),
         ("sqlite+aiosqlite:///{0}/taken", "new", "cannot be copied"),
         ("postgresql+asyncpg://bot@localhost/bot", "new", "pg_dump"),
     ],

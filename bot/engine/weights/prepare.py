@@ -17,6 +17,7 @@ from bot.engine import compiled
 from bot.engine.config.arrays import StoredTensor
 from bot.engine.config.model_config import ModelConfig, read_model_config
 from bot.engine.config.precision import choose_precision
+from bot.engine.errors import EngineError
 from bot.engine.weights.checkpoint import Checkpoint
 from bot.engine.weights.safetensors import SafetensorsFile, SafetensorsWriter
 
@@ -67,7 +68,8 @@ def open_prepared(directory: Path, precision: str) -> PreparedWeights | None:
 
 
 def prepare(directory: Path, precision: str = "auto", progress: Progress | None = None) -> Path:
-    """Write the weights of one precision and return the file. Raises EngineError for a bad directory.
+    """Write the weights of one precision and return the file. Raises EngineError for a bad directory,
+    one that cannot be written to, and a full disk.
 
     Interrupted, it leaves at most a temporary file, which the next call removes. Where the file is
     there already and belongs to these weights, nothing is done. Of two calls at once, also from other
@@ -79,7 +81,13 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
     if open_prepared(directory, precision) is None:  # else the directory may be read-only
         with _locked(directory):
             if open_prepared(directory, precision) is None:
-                _write(file, directory, precision, config, progress)
+                try:
+                    _write(file, directory, precision, config, progress)
+                except OSError as problem:
+                    raise EngineError(
+                        f"{file} cannot be written: {problem.strerror or problem}; "
+                        "see that its directory has room and may be written to"
+                    ) from problem
     if compiled.suits(config, precision):
         from bot.engine.compiled import object_cache  # numba is imported where it is used only
 

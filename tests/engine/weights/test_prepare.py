@@ -181,13 +181,14 @@ def test_an_error_in_the_middle_leaves_nothing_at_all(directory: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
+from bot.engine import EngineError
 from bot.engine.weights.prepare import prepare
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
 try:
     prepare(Path(sys.argv[1]), "int8")
-except OSError as problem:
-    sys.exit(f"refused: {problem}")
+except EngineError as problem:
+    sys.exit(str(problem))
 """
 
 
@@ -196,7 +197,8 @@ def test_a_full_disk_leaves_nothing_at_all(directory: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(directory)], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.stderr.startswith("refused: "), done.stderr
+    file = prepared_file(directory, "int8")
+    assert done.stderr.startswith(f"{file} cannot be written: File too large; see that"), done.stderr
     assert files(directory) == before
 
 
