@@ -48,7 +48,7 @@ async def test_an_edit_while_it_writes_is_answered_anew_in_place(bot: RunningBot
     assert await stored(bot, ts) == ["what is a stork?", "You said: what is a stork?"]
 
 
-async def test_a_question_that_becomes_a_text_to_classify_and_back(bot: RunningBot) -> None:
+async def test_a_question_that_becomes_a_text_to_classify_is_classified(bot: RunningBot) -> None:
     ts, answer = await begun(bot, "what a day")
     await bot.sandbox.edit("Ada", "general", ts, f"{BOT} #EMOTION# what a day")
     (reply,) = await bot.replies("general", ts)
