@@ -62,12 +62,12 @@ def message_posted(context: Context, channel: Channel, message: Json) -> None:
 
 
 def message_changed(context: Context, channel: Channel, message: Json, before: Json) -> None:
-    """A message was edited; an edit that adds the mention is a mention too."""
+    """A message was edited; as at Slack, each edit of one that mentions the bot is a mention too."""
     if BOT_USER_ID not in channel.members:
         return
     emit(context, _name(channel), _change_event(context, channel, "message_changed", message, before))
-    newly = mentions(message) and not mentions(before)
-    if not channel.is_im and newly and message.get("user") != BOT_USER_ID:
+    edited = message.get("edited") != before.get("edited")
+    if not channel.is_im and edited and mentions(message) and message.get("user") != BOT_USER_ID:
         _mention(context, channel, message)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +38,8 @@ async def take_message(slack: SlackContext, event: dict[str, Any], team: str, su
     named = event["type"] == "app_mention" or names_bot(text, identity.user)
     direct = event.get("channel_type") == "im" or channel.startswith("D")
     surface = surface or ("direct" if direct else "mention" if named else "thread")
+    if event.get("edited") and await _is_past(slack, thread_key(team, channel, thread_ts), float(ts)):
+        return  # Slack tells of a mention again whenever its message is edited
     question = Question(team, channel, ts, thread_ts, user, _kept(event), surface)
     if surface == "thread":
         kind = await _follows(slack, question, event)
@@ -52,6 +55,13 @@ async def take_message(slack: SlackContext, event: dict[str, Any], team: str, su
     if kind != "maybe":
         await slack.services.storage.join(thread_key(team, channel, thread_ts), user_key(team, user))
     await take(slack, question_request(kind, question), question, event.get("thread_ts"))
+
+
+async def _is_past(slack: SlackContext, thread: str, at: float) -> bool:
+    """Whether a question of the time `at` is too old to be answered, or its thread was forgotten since."""
+    known = await slack.services.storage.thread(thread)
+    forgotten = (known.forgotten_at or 0.0) if known else 0.0
+    return at < max(forgotten, time.time() - slack.services.settings.answer_within)
 
 
 def new_request(kind: str, payload: Payload, key: str, thread: str = "") -> Request:

@@ -24,6 +24,15 @@ def message_key(bot: RunningBot, ts: str) -> str:
     return f"message:{bot.sandbox.team_id}:{bot.sandbox.channels['general']}:{ts}"
 
 
+async def edited(bot: RunningBot, ts: str, text: str) -> None:
+    """Edit an answered question, and wait until the bot has taken in all that Slack tells of it."""
+    told = len(bot.sandbox.sockets.delivered)
+    await bot.sandbox.edit("Ada", "general", ts, f"{BOT} {text}")
+    await bot.sandbox.wait_for(lambda: len(bot.sandbox.sockets.delivered) == told + 2)  # a mention, too
+    await bot.sandbox.wait_for(lambda: not bot.sandbox.sockets.envelopes)
+    await bot.idle()
+
+
 async def try_again(bot: RunningBot, ts: str, answer: str) -> list[str]:
     """What the thread's answers say after **Try again** was pressed."""
     await bot.sandbox.press("Ada", "general", answer, "try_again")
@@ -34,18 +43,35 @@ async def try_again(bot: RunningBot, ts: str, answer: str) -> list[str]:
 
 async def test_try_again_asks_the_question_as_it_reads_now(bot: RunningBot) -> None:
     ts, answer = await asked(bot, "what is a hreon?")
-    await bot.sandbox.edit("Ada", "general", ts, f"{BOT} what is a heron?")
-    await changed(bot)
+    await edited(bot, ts, "what is a heron?")
     (said,) = await try_again(bot, ts, answer)
     assert said.startswith("You said: what is a heron?")
 
 
 async def test_try_again_judges_a_text_that_was_given_the_tag(bot: RunningBot) -> None:
     ts, answer = await asked(bot, "what a day")
-    await bot.sandbox.edit("Ada", "general", ts, f"{BOT} #EMOTION# what a day")
-    await changed(bot)
+    await edited(bot, ts, "#EMOTION# what a day")
     (said,) = await try_again(bot, ts, answer)
     assert said.startswith("😄 LLM 情感判断：正面 (positive)")
+
+
+async def test_an_edit_is_no_new_question(bot: RunningBot) -> None:
+    """Slack tells of a mention again at each edit of its message, and a forgotten thread has no requests."""
+    box = bot.sandbox
+    ts, answer = await asked(bot, "one")
+    await box.press("Ada", "general", answer, "forget_thread")
+    await ephemerals_of(bot, "Ada")
+    await edited(bot, ts, "one, edited")
+    assert len(bot.engine.prompts) == 1
+
+
+async def test_a_mention_that_an_edit_adds_is_answered_once(bot: RunningBot) -> None:
+    ts = await bot.sandbox.post("Ada", "general", "what is a heron?")
+    await bot.sandbox.edit("Ada", "general", ts, f"{BOT} what is a heron?")
+    await bot.replies("general", ts)
+    await bot.idle()
+    await edited(bot, ts, "what is a crane?")
+    assert len(bot.engine.prompts) == 1
 
 
 @pytest.mark.parametrize("in_thread", [False, True])

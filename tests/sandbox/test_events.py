@@ -81,10 +81,15 @@ async def test_changes_joins_and_the_bot_itself(
     assert listener.events[4]["message"]["subtype"] == "tombstone"
 
 
-async def test_an_edit_that_adds_the_mention_is_a_mention(sandbox: Sandbox, listener: Any) -> None:
+async def test_each_edit_of_a_message_that_mentions_the_app_is_a_mention(
+    sandbox: Sandbox, listener: Any
+) -> None:
     ts = await sandbox.post("Ada", "general", "hello")
     await sandbox.edit("Ada", "general", ts, "hello @Bot")
     await sandbox.wait_for(lambda: "app_mention" in listener.kinds())
+    await sandbox.edit("Ada", "general", ts, "good morning @Bot")
+    await sandbox.wait_for(lambda: listener.kinds().count("app_mention") == 2)
+    assert all(e["edited"]["user"] == e["user"] for e in listener.events if e["type"] == "app_mention")
     await sandbox.delete("Ada", "general", ts)
     await sandbox.wait_for(lambda: "message/message_deleted" in listener.kinds())
 
