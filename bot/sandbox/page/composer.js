@@ -5,9 +5,12 @@ import { state } from "./state.js";
 import { has, say } from "./strings.js";
 
 let count = 0;
+const drafts = new Map(); // what is typed and not sent, by person and place
 
 // `send(text)` may return an error to show. `suggest` names what begins with / here ("" for none).
-export function composer({ label, send, commands }) {
+// What is typed stays for the next composer of the same `place`.
+export function composer({ label, place, send, commands }) {
+  const draft = `${state.you} ${place}`;
   const name = `suggestions-${++count}`;
   const box = h("textarea", { rows: "1", placeholder: label, "aria-label": label, role: "combobox", "aria-autocomplete": "list",
     "aria-expanded": "false", "aria-controls": name, spellcheck: "true" });
@@ -21,6 +24,7 @@ export function composer({ label, send, commands }) {
     box.style.height = "auto";
     box.style.height = `${Math.min(box.scrollHeight, 220)}px`;
     form.classList.toggle("filled", box.value.trim() !== "");
+    drafts.set(draft, box.value);
   }
 
   function look() {
@@ -94,6 +98,10 @@ export function composer({ label, send, commands }) {
   });
   const form = h("div", { class: "composer" }, list,
     h("div", { class: "box" }, box, button(say("sandbox_send"), "send", submit, { class: "icon-button send" })), problem);
+  if (drafts.get(draft)) {
+    box.value = drafts.get(draft);
+    queueMicrotask(grow); // once it is on the page and has a height
+  }
   return { node: form, focus: () => box.focus(), fill: (text) => { box.value = text; grow(); box.focus(); } };
 }
 

@@ -123,7 +123,7 @@ function drawMain() {
   document.title = say("sandbox_title", { place: title });
   lists.main = h("div", { class: "messages", role: "log", "aria-label": say("sandbox_messages", { place: title }), tabindex: "0" });
   const member = room.members.includes(state.you);
-  const entry = composer({ label: say("sandbox_message", { place: room.direct ? titleOf(room) : `#${room.name}` }), commands: commands(), send: (text) => send(room, text) });
+  const entry = composer({ label: say("sandbox_message", { place: room.direct ? titleOf(room) : `#${room.name}` }), place: room.id, commands: commands(), send: (text) => send(room, text) });
   lists.mainComposer = entry;
   parts.main.replaceChildren(
     head(room.direct ? avatar(state.bot, true) : null, h("h1", { text: title }), h("span", { class: "topic", text: room.topic }),
@@ -152,7 +152,7 @@ function drawThread() {
   if (parts.thread.hidden) return;
   const ts = state.thread;
   lists.thread = h("div", { class: "messages", role: "log", "aria-label": say("sandbox_messages_thread"), tabindex: "0" });
-  lists.threadComposer = composer({ label: say("sandbox_reply_label"), commands: null, send: (text) => send(room, text, ts) });
+  lists.threadComposer = composer({ label: say("sandbox_reply_label"), place: key(room.id, ts), commands: null, send: (text) => send(room, text, ts) });
   const title = state.panes.get(key(room.id, ts))?.title;
   parts.thread.replaceChildren(
     h("header", { class: "bar" }, h("h1", { text: title || say("sandbox_thread") }), h("span", { class: "topic", text: room.direct ? titleOf(room) : `# ${room.name}` }),
