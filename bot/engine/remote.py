@@ -19,7 +19,7 @@ import math
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,11 +92,11 @@ class RemoteEngine:
         reason = None  # why the answer ended, once it has
         async with self._post(body) as answer:
             async for event in _events(answer):
-                if "error" in event:
+                if event.get("error"):
                     raise EngineError(f"the server at LLM_URL failed: {_said(event)}")
-                for choice in event.get("choices") or []:
-                    reason = choice.get("finish_reason") or reason
-                    piece = thoughts.push(_text((choice.get("delta") or {}).get("content")))
+                for text, ended_by in _deltas(event):
+                    reason = ended_by or reason
+                    piece = thoughts.push(text)
                     if thoughts.unopened:
                         self._hides = True
                     if piece:
@@ -301,6 +301,16 @@ def _top(found: Any) -> dict[bytes, float]:
     except (AttributeError, KeyError, IndexError, TypeError, ValueError):
         return {}
     return top
+
+
+def _deltas(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The pieces of an answer in an event, each with why the answer ended, if it did."""
+    choices = event.get("choices")
+    for choice in choices if isinstance(choices, list) else []:
+        if isinstance(choice, dict):
+            delta = choice.get("delta")
+            content = delta.get("content") if isinstance(delta, dict) else None
+            yield _text(content), choice.get("finish_reason")
 
 
 def _text(content: Any) -> str:

@@ -25,6 +25,7 @@ class Server:
     raw_bytes: bool = False  # tokens are told as bytes too, as text that no JSON can hold
     odd: list[str] = field(default_factory=list)  # bodies of the next replies that do not stream
     deltas: list[dict[str, Any]] = field(default_factory=list)  # streamed in place of `words`
+    events: list[Any] = field(default_factory=list)  # streamed before either
     words: list[str] = field(default_factory=lambda: ["正", "面"])
     status: int = 200
     said: str = "no"
@@ -66,8 +67,9 @@ class Server:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
-        for delta in self.deltas or [{"content": word} for word in self.words]:
-            event = json.dumps({"choices": [{"delta": delta}]}, ensure_ascii=False).encode()
+        deltas = self.deltas or [{"content": word} for word in self.words]
+        for sent in (*self.events, *({"choices": [{"delta": delta}]} for delta in deltas)):
+            event = json.dumps(sent, ensure_ascii=False).encode()
             for at in range(0, len(event), 5):  # however the network cuts it
                 await answer.write((b"data: " if at == 0 else b"") + event[at : at + 5])
             await answer.write(b"\r\n\r\n: comment\n\n")

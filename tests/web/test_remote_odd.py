@@ -145,6 +145,29 @@ async def said(engine: RemoteEngine, prompt: Prompt = PROMPT) -> str:
     return "".join([piece async for piece in engine.stream(prompt, Sampling())])
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"choices": None},
+        {"choices": 5},
+        {"choices": {"delta": "x"}},
+        {"choices": [None]},
+        {"choices": [{"delta": None}]},
+        {"choices": [{"delta": "x"}]},
+        {"choices": [{"delta": {"content": 5}}]},
+        {"error": None, "choices": []},
+        [],
+        None,
+    ],
+    ids=json.dumps,
+)
+async def test_an_event_without_text_takes_none_from_the_answer(
+    server: Server, engine: RemoteEngine, event: Any
+) -> None:
+    server.events, server.words = [event], ["Hi", " there"]
+    assert await said(engine) == "Hi there"
+
+
 async def test_thoughts_are_not_streamed(server: Server, engine: RemoteEngine) -> None:
     server.deltas = [
         {"role": "assistant", "content": None},
