@@ -25,6 +25,10 @@ _MARKUP = re.compile(
 )
 
 
+# What stands between the bot's name and what is said to it; a colon may also begin a shortcode.
+_ADDRESSED = r"[^\S\n]*(?:(?:[,;，：；、]|:(?![\w+'-]{1,80}:))[^\S\n]*)?"
+
+
 def readable(text: str, names: Mapping[str, str]) -> str:
     """Markup as text: names for ids, addresses for links, emoji for shortcodes.
 
@@ -61,8 +65,8 @@ def names_bot(text: str, bot_user: str) -> bool:
 
 
 def without_bot(text: str, bot_user: str) -> str:
-    """The message without its mentions of the bot, and without the space behind one that begins a line."""
-    return re.sub(rf"(?m)(^)?<@{re.escape(bot_user)}(?:\|[^<>]*)?>(?(1) *)", "", text)
+    """The message without its mentions of the bot; behind one that begins a line, a comma or colon goes, too."""
+    return re.sub(rf"(?m)(^)?<@{re.escape(bot_user)}(?:\|[^<>]*)?>(?(1){_ADDRESSED})", "", text)
 
 
 def is_for_someone_else(text: str, bot_user: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from running_bot import RunningBot, shown
 
 BOT = "@All-in-One Bot"
@@ -55,6 +56,26 @@ async def test_direct_messages_and_tags(bot: RunningBot) -> None:
     (reply,) = await bot.replies("general", ts)
     assert shown(reply).startswith("😞 LLM 情感判断：负面")
     assert len(bot.engine.prompts) == 1
+
+
+@pytest.mark.parametrize("sign", [",", ":", " :", "，", "： ", "、", ";", "\u00a0", "\u3000"])
+async def test_a_sign_behind_the_bots_name_is_no_part_of_what_is_said(bot: RunningBot, sign: str) -> None:
+    name = f"<@{bot.sandbox.bot_user_id}>{sign}"
+    ts = await bot.sandbox.post("Ada", "general", f"{name} #EMOTION# - so late again")
+    (reply,) = await bot.replies("general", ts)
+    assert reply["text"].startswith("😞 LLM 情感判断：负面")
+    ts = await bot.sandbox.post("Ada", "general", f"{name} hello: there")
+    await bot.replies("general", ts)
+    assert said(bot)[-1] == ["hello: there"]
+
+
+async def test_a_sign_in_the_middle_and_a_shortcode_stay(bot: RunningBot) -> None:
+    name = f"<@{bot.sandbox.bot_user_id}>"
+    texts = (f"{name} :sob: why?", f"{name}:sob: why?", f"well {name}, why?")
+    for text in texts:
+        ts = await bot.sandbox.post("Ada", "general", text)
+        await bot.replies("general", ts)
+    assert [turns[-1] for turns in said(bot)] == ["😭 why?", "😭 why?", "well , why?"]
 
 
 async def test_what_is_ignored(bot: RunningBot) -> None:
