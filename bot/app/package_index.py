@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from html.parser import HTMLParser
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -132,8 +131,6 @@ def _version(href: str, asked: Requirement) -> Version | None:
 def _size(url: str) -> int | None:
     """Bytes at an address, by its head."""
     try:
-        if urlsplit(url).scheme == "file":
-            return Path(unquote(urlsplit(url).path)).stat().st_size
         with open_url(_request(url, "HEAD"), 60) as answer:
             length = answer.headers["Content-Length"]
     except (OSError, HTTPException, ValueError):
@@ -142,4 +139,4 @@ def _size(url: str) -> int | None:
 
 
 def _request(url: str, method: str = "GET", **headers: str) -> urllib.request.Request:
-    return urllib.request.Request(url, headers=headers, method=method)  # noqa: S310  # http(s), as was checked
+    return urllib.request.Request(url, headers=headers, method=method)  # noqa: S310  # an index and its links
