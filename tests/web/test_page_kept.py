@@ -97,3 +97,18 @@ async def test_who_gives_no_token_is_told_so_and_may_try_again(
         await page.keyboard.press("Enter")
         await expect(reply).to_contain_text("You said hello")
         await page.close()
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("text", ["\u200b\u2060", "a\x00b"])
+async def test_a_text_that_cannot_be_read_is_refused_in_the_pages_language_and_comes_back(
+    browser: Browser, site: Site, locale: str, text: str
+) -> None:
+    strings = Strings(language_of_header(locale))
+    page = await browser.new_page(locale=locale)
+    await page.goto(site.url)
+    await page.fill("#emotion-text", text)
+    await page.press("#emotion-text", "Enter")
+    await expect(page.locator(".result .wrong")).to_have_text(strings("page_failed_bad_request"))
+    assert await page.input_value("#emotion-text") == text
+    await page.close()
