@@ -56,7 +56,7 @@ def parse(command: str, text: str, strings: Strings) -> Command:
         return Command(forget=True)
     first, rest = (*text.split(maxsplit=1), "", "")[:2]
     option = _option(command, first)
-    feelings = option == "--feelings"
+    feelings = option == "--feelings" and option in _OPTIONS[command]
     if option and not feelings:
         if option in _OPTIONS[command]:  # one that stands alone
             return Command(problem=usage)

@@ -155,6 +155,7 @@ def test_a_question_may_look_like_a_command(text: str) -> None:
         ("/emotion", "--mood", "--feelings"),
         ("/emotion", "--feeling", "--feelings"),
         ("/emotion", "--fellings", "--feelings"),
+        ("/chat", "--feelings", "--forget"),
         ("/emotion", "--hel", "--help"),
         ("/chat", "--forgit", "--forget"),
     ],
