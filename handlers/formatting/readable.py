@@ -65,7 +65,7 @@ def names_bot(text: str, bot_user: str) -> bool:
 
 
 def without_bot(text: str, bot_user: str) -> str:
-    """The message without its mentions of the bot; behind one that begins a line, a comma or colon goes, too."""
+    """The message without its mentions of the bot, nor the comma or colon behind one that begins a line."""
     return re.sub(rf"(?m)(^)?<@{re.escape(bot_user)}(?:\|[^<>]*)?>(?(1){_ADDRESSED})", "", text)
 
 
