@@ -42,7 +42,7 @@ arm64: $(VENV)/.dev  ## the engine on 64-bit ARM under qemu, beside here; ten mi
 	sh tests/arm64/run.sh $(ARM64)
 
 clean:  ## remove the environment and the caches; models/ and data/ stay
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) *.egg-info bot/engine/kernels/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find bot handlers config tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -62,7 +62,8 @@ endif
 $(VENV)/constraints.txt: pyproject.toml constraints.txt | $(PY) same-python
 	$(PY) -m bot.app.torch_build $@ $(if $(TORCH_INDEX),--index $(TORCH_INDEX))
 
-$(VENV)/.installed: $(VENV)/constraints.txt
+# The kernels are compiled when the package is installed.
+$(VENV)/.installed: $(VENV)/constraints.txt $(wildcard bot/engine/kernels/*.c bot/engine/kernels/*.h)
 	$(PIP) --editable .
 	@touch $@
 

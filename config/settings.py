@@ -98,6 +98,7 @@ class Settings:
     model_dir: Path | None = None
     precision: str = setting("auto", choices=("auto", *PRECISIONS))
     threads: int = setting(0, low=0, high=1024)  # 0: one for each core this process may use
+    kernels: str = setting("auto")  # of the instruction sets that kernels/ has; see `doctor`
     host: str = "127.0.0.1"
     port: int = setting(8000, low=0, high=65_535)
     database_url: str = setting("sqlite+aiosqlite:///data/bot.sqlite3", password=True)

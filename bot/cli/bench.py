@@ -10,10 +10,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from bot.engine import Sampling
 from bot.engine.factory import open_local
@@ -90,7 +91,7 @@ async def measure(engine: LocalEngine, role: Role, load_seconds: float) -> Figur
     busy = sorted(await emotion.while_decoding())
     turns = conversation(engine, 8)
     memory = peak_memory()  # before the bandwidth's measurement takes its own
-    bandwidth = read_bandwidth()
+    bandwidth = read_bandwidth(engine.decoder.threads)
     rate = statistics.median(each.pace for each in one)
     figures = Figures(
         model=engine.name,
@@ -250,17 +251,18 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 def weight_bytes(engine: LocalEngine) -> float:
     """Bytes of weights that one token needs: all layers and the LM head."""
     config = engine.decoder.config
-    sizes = {"fp32": (4, 4), "bf16": (2, 2), "int8": (1, 1), "int4": (0.625, 1)}
+    sizes = {"fp32": (4, 4), "bf16": (2, 2), "int8": (1, 1), "int4": (0.5625, 1)}
     each, head = sizes[engine.decoder.precision]
     lm_head = config.vocab_size * config.hidden_size
     return config.num_layers * config.layer_parameters * each + lm_head * head
 
 
-def read_bandwidth() -> float:
-    """GB a second: a sum over more memory than any cache holds, the best of several."""
-    data = torch.ones(128_000_000)
-    best = min(_seconds(data.sum) for _ in range(6))
-    return data.nbytes / GIGABYTE / best
+def read_bandwidth(threads: int) -> float:
+    """GB a second that so many threads read: more memory than any cache holds, the best of several."""
+    parts = np.array_split(np.ones(64_000_000), threads)
+    with ThreadPoolExecutor(threads) as workers:
+        best = min(_seconds(lambda: list(workers.map(np.max, parts))) for _ in range(6))
+    return sum(part.nbytes for part in parts) / GIGABYTE / best
 
 
 def peak_memory() -> float:

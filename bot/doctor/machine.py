@@ -7,38 +7,34 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 
 from bot.doctor.findings import Finding, broken, doubtful, fine
-from bot.engine.config.processor import flags
+from bot.engine import EngineError
+from bot.engine.config.torch_needs import torch_starts
+from bot.engine.kernels.bindings import PLAIN, KernelsMissing, choose_kernels, runnable
 from bot.storage import StorageError
 from bot.storage.database import sqlite_path
 from config.settings import ROOT, Settings
 
-OTHER_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 PYTHONS = ((3, 10), (3, 13))
 LEAST_DISK_MB = 500
-# Without them the kernels this bot is fast with are not there.
-WANTED = {"x86_64": ("avx2", "AVX2"), "aarch64": ("asimddp", "dot-product instructions (ARMv8.2)")}
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """What is to be said of the machine."""
     yield python(sys.version_info[:2], sys.maxsize > 2**32)
     yield packages()
-    if starts := torch_starts():
-        yield processor(platform.machine().lower(), flags())
-    else:
-        yield no_torch(bool(settings.llm_url))
+    if not settings.llm_url:
+        yield kernels(settings.kernels)
     yield threads(settings.threads, cores())
     yield swap(psutil.swap_memory().used, psutil.virtual_memory().total)
     yield from system(platform.release().lower())
-    if starts:
-        yield torch_build()
+    yield torch_build()
     yield from secrets(ROOT / ".env")
 
 
@@ -46,7 +42,7 @@ def python(version: tuple[int, int], wide: bool) -> Finding:
     """Whether this Python is one of those that the bot is tested on."""
     shown, (low, high) = ".".join(map(str, version)), PYTHONS
     if not wide:
-        return broken("python", f"{shown} is a 32-bit build", "torch needs a 64-bit system and Python")
+        return broken("python", f"{shown} is a 32-bit build", "a 64-bit system and Python are needed")
     if not low <= version <= high:
         return broken("python", f"{shown} is not supported", "use 3.10 to 3.13 and run `make setup` again")
     return fine("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
@@ -68,43 +64,19 @@ def packages() -> Finding:
     return fine("packages", f"torch {metadata.version('torch')}, slack_bolt {metadata.version('slack_bolt')}")
 
 
-def processor(machine: str, found: Collection[str]) -> Finding:
-    """Whether the processor has the instructions that make the difference. `found`: empty where unknown."""
-    machine = OTHER_NAMES.get(machine, machine)
-    if machine not in WANTED:
-        return doubtful("processor", f"{machine} was never tried", "x86-64 or 64-bit ARM is what is tested")
-    flag, name = WANTED[machine]
-    if found and flag not in found:
-        return doubtful("processor", f"has no {name}", "it works, slowly; a Raspberry Pi 5 has them")
-    return fine("processor", f"{machine} with {name}" if found else machine)
-
-
-def torch_starts() -> bool:
-    """Whether the torch that is installed can be imported here; where not, importing it ends the process."""
+def kernels(wanted: str) -> Finding:
+    """Which kernels compute int8 and int4 here."""
     try:
-        version = metadata.version("torch")
-    except metadata.PackageNotFoundError:
-        return True  # that is another finding
-    return has_instructions(platform.machine().lower(), flags(), version)
-
-
-def has_instructions(machine: str, found: Collection[str], version: str) -> bool:
-    """Whether the processor has what this torch is built of.
-
-    2.10, the one that is pinned for 64-bit ARM, needs the atomic instructions of ARMv8.1
-    (github.com/pytorch/pytorch/issues/176993).
-    """
-    needs = OTHER_NAMES.get(machine, machine) == "aarch64" and version.startswith("2.10.")
-    return not needs or not found or "atomics" in found
-
-
-def no_torch(elsewhere: bool) -> Finding:
-    """What is left on a processor on which torch does not start. `elsewhere`: LLM_URL is set."""
-    said = f"has no atomic instructions (ARMv8.0), so that torch {metadata.version('torch')} does not start"
-    if elsewhere:
-        return fine("processor", f"{said}, which LLM_URL does without")
-    mend = "use a Raspberry Pi 5 or another ARMv8.2 machine, or set LLM_URL to a server on another machine"
-    return broken("processor", said, mend)
+        chosen, here = choose_kernels(wanted).name.decode(), ", ".join(runnable())
+    except KernelsMissing as problem:
+        return doubtful("kernels", f"torch computes, slowly and in float32: {problem}", "run `make setup`")
+    except EngineError as problem:
+        return broken("kernels", str(problem), "take KERNELS out of .env")
+    machine = platform.machine().lower()
+    if chosen == PLAIN:
+        said = f"{chosen}: {machine} without vector instructions that are known here"
+        return doubtful("kernels", said, "it works, slowly; a Raspberry Pi 5 has such instructions")
+    return fine("kernels", f"{chosen} on {machine}; here are {here}")
 
 
 def threads(wanted: int, there: int) -> Finding:
@@ -150,16 +122,26 @@ def system(release: str) -> Iterator[Finding]:
 
 
 def torch_build() -> Finding:
-    """Whether torch is built for processors alone."""
-    import torch
-
-    if torch.version.cuda or torch.version.hip:
+    """Which torch there is, for float32 and bfloat16, and whether it is built for processors alone."""
+    version = metadata.version("torch")
+    if not torch_starts():
+        said = f"{version} does not start on this processor (ARMv8.0), and is not needed for int8 and int4"
+        return fine("torch", said)
+    if graphics := _built_for_graphics():
         return doubtful(
             "torch",
-            "is a build for graphics cards, which takes gigabytes and is not used",
+            f"{version} is a build for graphics cards ({graphics}), which takes gigabytes and is not used",
             "`make clean`, then `make setup`, which takes the build for processors where it can be had",
         )
-    return fine("torch", f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()} kernels")
+    return fine("torch", f"{version}, for float32 and bfloat16")
+
+
+def _built_for_graphics() -> str:
+    """What torch's own file of versions says of that; read without torch, whose import takes seconds."""
+    file = metadata.distribution("torch").locate_file("torch/version.py")
+    text = Path(str(file)).read_text(encoding="utf-8")
+    found = re.search(r"^(cuda|hip)\b[^=\n]*= *['\"](.+)['\"]", text, re.MULTILINE)
+    return " ".join(found.groups()) if found else ""
 
 
 def secrets(env: Path) -> Iterator[Finding]:

@@ -14,12 +14,11 @@ import psutil
 
 from bot.app.proxies import open_url
 from bot.doctor.findings import Finding, broken, doubtful, fine
-from bot.doctor.machine import torch_starts
 from bot.engine import EngineError
 from bot.models import ModelError, check_model, find_model
 from config.settings import LOOPBACK, Settings
 
-BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.69}  # a weight, scales included
+BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.68}  # a weight, scales included
 # Python, the database and the sockets; and torch, where it computes.
 OVERHEAD_MB, TORCH_MB = 280, 240
 
@@ -29,8 +28,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if settings.llm_url:
         yield server(settings)
         return
-    if not torch_starts():
-        return  # what is left to do was said of the processor
     try:
         directory = find_model(settings)
         check_model(directory)
@@ -76,11 +73,9 @@ def server(settings: Settings) -> Finding:
 
 def local(directory: Path, settings: Settings) -> Iterator[Finding]:
     """The model's config, this processor's kernels, and the memory."""
-    from bot.engine import compiled
     from bot.engine.config.model_config import read_model_config
-    from bot.engine.config.precision import choose_precision
+    from bot.engine.config.precision import QUANTIZED, choose_precision
     from bot.engine.weights.prepare import open_prepared
-    from bot.engine.weights.quantize import kernel_names
 
     try:
         config = read_model_config(directory)
@@ -91,7 +86,7 @@ def local(directory: Path, settings: Settings) -> Iterator[Finding]:
     billions = config.num_parameters / 1e9
     said = f"{directory.name} ({config.model_type}, {billions:.2f} billion weights) in {directory}"
     yield fine("model", said)
-    yield fine("precision", f"{settings.precision} is {chosen}: {kernel_names()[chosen]}")
+    yield fine("precision", f"{settings.precision} is {chosen}")
     if open_prepared(directory, chosen) is not None:
         yield fine("prepared", f"weights for {chosen} stand beside the model")
     elif os.access(directory, os.W_OK):
@@ -101,7 +96,7 @@ def local(directory: Path, settings: Settings) -> Iterator[Finding]:
         mend = "prepare it where it can be written, and copy it here"
         yield doubtful("prepared", f"no weights for {chosen}, and the directory is read-only", mend)
     needed = int(config.num_parameters * BYTES[chosen] / 1e6) + settings.cache_mb + OVERHEAD_MB
-    needed += 0 if compiled.suits(config, chosen) else TORCH_MB
+    needed += 0 if chosen in QUANTIZED else TORCH_MB
     yield memory(needed, available(), chosen)
 
 

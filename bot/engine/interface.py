@@ -94,9 +94,8 @@ class Engine(Protocol):
         Another server may tell none for a text: then they are AnsweredScores, or NoLabel is raised where
         its model answers no label.
         exact: False for a caller that only compares the labels of this one call: every score may be off
-            by the same constant, and activations may be quantized to 8 bits. Then only the labels' own
-            rows of the LM head are computed, which is much faster where each label is one token; a
-            softmax over the scores is the same.
+            by the same constant. Then only the labels' own rows of the LM head are computed, which is much
+            faster where each label is one token; a softmax over the scores is the same.
         """
         ...
 

@@ -18,10 +18,11 @@ from pathlib import Path
 import torch
 
 from bot.engine import Message, Prompt, Sampling
+from bot.engine.config.precision import QUANTIZED
 from bot.engine.factory import open_local
+from bot.engine.kernels.bindings import choose_kernels
 from bot.engine.local import LocalEngine
 from bot.engine.weights.prepare import prepare
-from bot.engine.weights.quantize import kernel_names
 from config.settings import PRECISIONS
 
 PROMPTS = ("hello hello", "How many pages has the book?", "这本书有多少页？", "Yes or no?")
@@ -43,7 +44,7 @@ class Answers:
 
 
 def write_model(folder: Path) -> None:
-    """Sizes that the int4 kernels take, and a head of which 64 logits are not all."""
+    """Sizes of several blocks."""
     import small_models  # of tests/models, which is on the path where the model is made
 
     small_models.SIZES.update(vocab_size=320, hidden_size=128, intermediate_size=256)
@@ -51,10 +52,7 @@ def write_model(folder: Path) -> None:
 
 
 async def answers(engine: LocalEngine) -> Answers:
-    """Score every prompt, all in one pass, and stream them one after another.
-
-    Streams at once would share passes as their timing falls, and some kernels round otherwise for more rows.
-    """
+    """Score every prompt, all in one pass, and stream them one after another."""
     greedy = Sampling(temperature=0, repetition_penalty=1.0, max_tokens=TOKENS)
     prompts = [Prompt((Message("system", "hello"), Message("user", text)), shared=1) for text in PROMPTS]
 
@@ -84,7 +82,8 @@ def off(found: Answers, exact: Answers) -> float:
 
 def show(precision: str, found: Answers) -> None:
     """The first prompt's first scores, and every text."""
-    print(f"  kernel  {kernel_names()[precision]}")
+    kernels = choose_kernels().name.decode() if precision in QUANTIZED else "torch"
+    print(f"  kernels {kernels}")
     print("  scores  " + " ".join(f"{value:.4f}" for value in found.scores[0][:8]) + " ...")
     for text in found.texts:
         print(f"  text    {text!r}")

@@ -17,6 +17,9 @@ from aiohttp import web
 
 from bot.doctor import examine, machine, model, report, server, slack
 from bot.doctor.findings import Finding
+from bot.engine.config.torch_needs import has_instructions
+from bot.engine.kernels import bindings
+from bot.engine.kernels.bindings import KernelsMissing, runnable
 from bot.sandbox import Sandbox
 from bot.sandbox.manifest import ALL_SCOPES, App
 from config.settings import ROOT, Settings
@@ -87,11 +90,6 @@ def test_the_machines_pitfalls_are_known() -> None:
     assert machine.python((3, 14), True).state == "broken"
     assert "64-bit" in machine.python((3, 11), False).mend
     assert machine.python((3, 12), True).state == "ok"
-    assert "dot-product" in machine.processor("aarch64", {"fp", "asimd", "crc32"}).said
-    assert machine.processor("aarch64", {"fp", "asimd", "asimddp"}).state == "ok"
-    assert machine.processor("arm64", ()).state == "ok"
-    assert machine.processor("AMD64", {"sse2"}).state == "warning"
-    assert machine.processor("riscv64", ()).state == "warning"
     assert machine.threads(8, 2).mend.startswith("set THREADS=2")
     assert machine.threads(0, 2).said == "2 of 2 cores for the model"
     assert machine.swap(10**9, 4 * 10**9).state == "warning"
@@ -109,13 +107,30 @@ CPU part\t: 0xd08
 
 
 def test_the_torch_that_is_pinned_for_arm_needs_atomics() -> None:
-    assert not machine.has_instructions("aarch64", PI_4, "2.10.0")
-    assert not machine.has_instructions("arm64", PI_4, "2.10.0+cpu")
-    assert machine.has_instructions("aarch64", PI_5, "2.10.0")
-    assert machine.has_instructions("aarch64", PI_4, "2.11.0")
-    assert machine.has_instructions("x86_64", {"sse2"}, "2.10.0")
-    assert machine.has_instructions("arm64", (), "2.10.0")  # a Mac tells none
-    assert machine.processor("aarch64", PI_5).state == "ok"
+    assert not has_instructions("aarch64", PI_4, "2.10.0")
+    assert not has_instructions("arm64", PI_4, "2.10.0+cpu")
+    assert has_instructions("aarch64", PI_5, "2.10.0")
+    assert has_instructions("aarch64", PI_4, "2.11.0")
+    assert has_instructions("x86_64", {"sse2"}, "2.10.0")
+    assert has_instructions("arm64", (), "2.10.0")  # a Mac tells none
+
+
+def test_the_kernels_are_named_and_what_is_missing_has_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine.kernels("auto").said.startswith(next(iter(runnable())))
+    assert "slowly" in machine.kernels("plain").mend
+    refused = machine.kernels("fast")
+    assert refused.state == "broken"
+    assert "KERNELS=fast" in refused.said
+    assert "KERNELS" in refused.mend
+
+    def missing() -> None:
+        raise KernelsMissing("the kernels were not compiled")
+
+    monkeypatch.setattr(bindings, "load_library", missing)
+    found = machine.kernels("auto")
+    assert found.state == "warning"
+    assert "torch computes" in found.said
+    assert "make setup" in found.mend
 
 
 EXAMINE = """
@@ -123,12 +138,12 @@ import asyncio, io, platform, sys
 from importlib import metadata
 from types import SimpleNamespace
 from bot.doctor import machine, report
-from bot.engine.config import processor
+from bot.engine.config import processor, torch_needs
 from config.settings import Settings
 
 platform.machine = lambda: "aarch64"
 processor.open = lambda *_, **__: io.StringIO(sys.argv[1])
-machine.metadata = SimpleNamespace(**{**vars(metadata), "version": lambda _: "2.10.0"})
+torch_needs.metadata = machine.metadata = SimpleNamespace(**{**vars(metadata), "version": lambda _: "2.10.0"})
 settings = Settings(llm_url=sys.argv[2], port=0, database_url=sys.argv[3])
 asyncio.run(report(settings, as_json=True))
 assert "torch" not in sys.modules
@@ -145,9 +160,8 @@ def test_on_a_raspberry_pi_4_the_doctor_says_it_without_loading_torch(llm_url: s
     )
     assert done.returncode == 0, done.stderr
     findings = {finding["subject"]: finding for finding in json.loads(done.stdout)}
-    assert "torch 2.10.0 does not start" in findings["processor"]["said"]
-    assert findings["processor"]["state"] == ("ok" if llm_url else "broken")
-    assert llm_url or "LLM_URL" in findings["processor"]["mend"]
+    assert "2.10.0 does not start on this processor" in findings["torch"]["said"]
+    assert findings["torch"]["state"] == "ok", "int8 and int4 do without"
     assert "slack" in findings, "the rest is looked at too"
 
 

@@ -30,12 +30,18 @@ class StoredTensor:
     data: NDArray[Any]
     dtype: str
 
-    def rows(self, which: Sequence[int] | NDArray[Any]) -> Floats:
-        """Some rows of a matrix as float32, [which, columns]."""
-        found = self.data[np.asarray(which, dtype=np.intp)]
+    def rows(self, which: Sequence[int] | NDArray[Any] | slice = slice(None)) -> Floats:
+        """Some rows of a matrix as float32, [which, columns]; of all, a vector's numbers as well."""
+        found = self.data[which if isinstance(which, slice) else np.asarray(which, dtype=np.intp)]
         if self.dtype == "BF16":
             return (found.astype(np.uint32) << 16).view(np.float32)
         return found.astype(np.float32, copy=False)
+
+
+def to_bfloat16(numbers: Floats) -> NDArray[np.uint16]:
+    """The nearest bfloat16 of finite numbers, halves to even, as its bits."""
+    bits = np.ascontiguousarray(numbers).view(np.uint32)
+    return (bits + 0x7FFF + (bits >> 16 & 1) >> 16).astype(np.uint16)
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -1,12 +1,15 @@
-"""What this processor has, read without torch, whose import takes longer than all else."""
+"""What this processor has, and how many threads may use it; read without torch."""
 
 from __future__ import annotations
 
+import math
 import os
-import platform
 from functools import lru_cache
+from pathlib import Path
 
 import psutil
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 @lru_cache(maxsize=1)
@@ -20,21 +23,20 @@ def flags() -> frozenset[str]:
     return frozenset(line.partition(":")[2].split())
 
 
-def is_x86() -> bool:
-    return platform.machine().lower() in ("x86_64", "amd64")
-
-
-def has_avx2() -> bool:
-    """Whether x86 multiplies sixteen 16-bit integers at once."""
-    return is_x86() and "avx2" in flags()
-
-
-def has_vnni() -> bool:
-    """Whether x86 multiplies and adds four pairs of 8-bit integers in 32 bits, sixteen at once (VNNI)."""
-    return is_x86() and "avx512_vnni" in flags()
-
-
 def cores() -> int:
-    """Cores that this process may use; two threads of one core count once."""
+    """Cores that this process may use; two threads of one core count once, and so does a part of one.
+
+    A control group's share of time (`cpu.max`: docker --cpus, systemd's CPUQuota) is a limit like any:
+    with more threads than that, all of them would be stopped together for the rest of each period.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, psutil.cpu_count(logical=False) or allowed)
+    return min(allowed, psutil.cpu_count(logical=False) or allowed, _quota(_CGROUP) or allowed)
+
+
+def _quota(root: Path) -> int | None:
+    """How many cores' time the control group at `root` has, rounded up; None without a limit."""
+    try:
+        quota, period = (root / "cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    return max(1, math.ceil(int(quota) / int(period))) if quota.isdigit() else None

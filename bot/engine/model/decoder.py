@@ -1,7 +1,7 @@
 """What a decoder is: token ids and KV caches in, hidden states out. There are two, which answer the same.
 
-`bot.engine.compiled.decoder` is machine code made for int8 and int4 on some processors, and needs no
-torch; `bot.engine.model.torch_decoder` runs anywhere and in every precision.
+`bot.engine.kernels.decoder` is compiled, for int8 and int4, and needs no torch;
+`bot.engine.model.torch_decoder` is for float32 and bfloat16, and what the other is compared with.
 """
 
 from __future__ import annotations
@@ -56,13 +56,11 @@ class Decoder(Protocol):
     def forward(
         self,
         chunks: Sequence[Chunk],
-        exact: bool = True,
         last_only: bool = False,
         rows: Sequence[int] | None = None,
     ) -> Floats:
         """Hidden states after the final norm, [tokens of all chunks, hidden_size], in the order given.
 
-        exact: False allows activations quantized to 8 bits, for callers that only compare labels.
         last_only: only the last token of each chunk has a row, [chunks, hidden_size].
         rows: only these rows, in their order; the last layer's work for the others is spared.
         """

@@ -1,9 +1,8 @@
-"""One decoder for the Qwen2, Qwen3 and Llama families, in any precision, on torch's kernels."""
+"""One decoder for the Qwen2, Qwen3 and Llama families in float32 and bfloat16, on torch's kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 import torch
@@ -15,43 +14,54 @@ from bot.engine.config.model_config import ModelConfig
 from bot.engine.model.attention import Attention
 from bot.engine.model.decoder import Chunk
 from bot.engine.model.lm_head import LMHead
-from bot.engine.weights.quantization import Linear
-
-_COMPUTE_BOUND = 32  # tokens in a pass from which arithmetic takes longer than reading the weights
+from bot.engine.weights.torch_tensors import as_torch
 
 
-@dataclass
+class Linear:
+    """y = x W^T + b by a plain matmul in the weight's own dtype."""
+
+    def __init__(self, part: Mapping[str, StoredTensor]) -> None:
+        self.weight = as_torch(part["weight"])
+        self.bias = as_torch(part["bias"]) if "bias" in part else None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias).float()
+
+
 class Layer:
-    """One block's weights. `qkv` and `gate_up` are fused along their outputs."""
+    """One block's weights."""
 
-    attention_norm: torch.Tensor
-    qkv: Linear
-    out: Linear
-    mlp_norm: torch.Tensor
-    gate_up: Linear
-    down: Linear
-    query_norm: torch.Tensor | None = None
-    key_norm: torch.Tensor | None = None
+    def __init__(self, parts: Mapping[str, Mapping[str, StoredTensor]], number: int) -> None:
+        at = f"layers.{number}."
+        self.qkv, self.out, self.gate, self.up, self.down = (
+            Linear(parts[at + name]) for name in ("qkv", "out", "gate", "up", "down")
+        )
+        self.attention_norm, self.mlp_norm = (
+            as_torch(parts[at + name][""]) for name in ("attention_norm", "mlp_norm")
+        )
+        self.query_norm, self.key_norm = (
+            as_torch(parts[at + name][""]) if at + name in parts else None
+            for name in ("query_norm", "key_norm")
+        )
 
 
 class TorchDecoder:
-    """See Decoder. `embedding`, `rows`: see Head; `head`: the same rows, to multiply by all of them."""
+    """See Decoder. `parts`: as `quantize_part` keeps them; `embedding`, `rows`: see LMHead."""
 
     def __init__(
         self,
         config: ModelConfig,
         precision: str,
-        layers: list[Layer],
-        norm: torch.Tensor,
+        parts: Mapping[str, Mapping[str, StoredTensor]],
         embedding: StoredTensor,
         rows: StoredTensor,
-        head: Linear,
+        threads: int,
     ) -> None:
-        self.config, self.precision = config, precision
-        self.threads = torch.get_num_threads()
-        self._layers, self._norm = layers, norm
+        self.config, self.precision, self.threads = config, precision, threads
+        self._layers = [Layer(parts, number) for number in range(config.num_layers)]
+        self._norm, head = as_torch(parts["norm"][""]), Linear(parts["head"])
         self._head = LMHead(embedding, rows, lambda hidden: head(torch.from_numpy(hidden)).numpy())
-        self._rotations = torch.empty(0, config.head_dim // 2, dtype=torch.complex64)
+        self._cosines = self._sines = torch.empty(0, config.head_dim // 2)
 
     def enter_thread(self) -> None:
         """See Decoder.enter_thread."""
@@ -65,7 +75,6 @@ class TorchDecoder:
     def forward(
         self,
         chunks: Sequence[Chunk],
-        exact: bool = True,
         last_only: bool = False,
         rows: Sequence[int] | None = None,
     ) -> Floats:
@@ -75,18 +84,19 @@ class TorchDecoder:
         if last_only:
             rows = [end - 1 for end in accumulate(len(chunk.tokens) for chunk in chunks)]
             rows = None if len(rows) == len(positions) else rows
-        # In a long prefill the widest projection needs no more than 8-bit activations.
-        exact_mlp = exact and len(positions) < _COMPUTE_BOUND
-        rotations = self._rotation(max(positions) + 1)[positions][:, None]
+        self._extend_rotations(max(positions) + 1)
+        cosines, sines = (table[positions][:, None] for table in (self._cosines, self._sines))
         x = torch.from_numpy(self._head.embed([token for chunk in chunks for token in chunk.tokens]))
         for number, layer in enumerate(self._layers):
-            qkv = layer.qkv(self._rms_norm(x, layer.attention_norm), exact)
-            attn_out = attention(number, self._rotate(qkv, layer, rotations))
+            qkv = layer.qkv(self._rms_norm(x, layer.attention_norm))
+            states = qkv.view(len(x), -1, self.config.head_dim)
+            self._rotate(states, layer, cosines, sines)
+            attn_out = attention(number, states)
             if rows is not None and number == len(self._layers) - 1:
                 x, attn_out = x[rows], attn_out[rows]
-            x.add_(layer.out(attn_out, exact))
-            gate, up = layer.gate_up(self._rms_norm(x, layer.mlp_norm), exact_mlp).chunk(2, -1)
-            x.add_(layer.down(F.silu(gate).mul_(up), exact))
+            x.add_(layer.out(attn_out))
+            normed = self._rms_norm(x, layer.mlp_norm)
+            x.add_(layer.down(F.silu(layer.gate(normed)).mul_(layer.up(normed))))
         for chunk in chunks:
             chunk.cache.tokens.extend(chunk.tokens)
         return self._rms_norm(x, self._norm).numpy()
@@ -96,27 +106,27 @@ class TorchDecoder:
         """See Decoder.logits."""
         return self._head.logits(hidden, rows)
 
-    def _rotate(self, qkv: torch.Tensor, layer: Layer, rotations: torch.Tensor) -> torch.Tensor:
-        """Queries, keys and values, [rows, num_heads + 2 * num_kv_heads, head_dim], rotated by position."""
+    def _rotate(self, states: torch.Tensor, layer: Layer, cosines: torch.Tensor, sines: torch.Tensor) -> None:
+        """Turn queries and keys of [rows, num_heads + 2 * num_kv_heads, head_dim] by their positions.
+
+        Numbers i and i + head_dim / 2 of a head are one complex number (Su et al., RoFormer, 2021).
+        """
         heads = self.config.num_heads
         rotated = heads + self.config.num_kv_heads
-        states = qkv.view(len(qkv), -1, self.config.head_dim)
         if layer.query_norm is not None and layer.key_norm is not None:
             states[:, :heads] = self._rms_norm(states[:, :heads], layer.query_norm)
             states[:, heads:rotated] = self._rms_norm(states[:, heads:rotated], layer.key_norm)
-        pairs = states[:, :rotated].view(len(qkv), rotated, self.config.head_dim // 2, 2)
-        torch.view_as_complex(pairs).mul_(rotations)
-        return states
+        real, imaginary = states[:, :rotated].chunk(2, -1)
+        turned = real * cosines - imaginary * sines, imaginary * cosines + real * sines
+        states[:, :rotated] = torch.cat(turned, -1)
 
     def _rms_norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """RMSNorm (Zhang and Sennrich, 2019). torch's own takes twice the time on a few rows."""
         mean: torch.Tensor = torch.linalg.vecdot(x, x).unsqueeze(-1).div_(x.shape[-1])
         return x.mul(mean.add_(self.config.rms_norm_eps).rsqrt_()).mul_(weight)
 
-    def _rotation(self, length: int) -> torch.Tensor:
-        """e^(i position frequency) for the first `length` positions (Su et al., RoFormer, 2021)."""
-        if length > len(self._rotations):
-            inv_freq = torch.tensor(self.config.inv_freq)
-            angles = torch.outer(torch.arange(2 * length).float(), inv_freq)
-            self._rotations = torch.polar(torch.ones_like(angles), angles)
-        return self._rotations
+    def _extend_rotations(self, length: int) -> None:
+        """Cosines and sines of position times frequency for at least `length` positions."""
+        if length > len(self._cosines):
+            angles = torch.outer(torch.arange(2 * length).float(), torch.tensor(self.config.inv_freq))
+            self._cosines, self._sines = angles.cos(), angles.sin()

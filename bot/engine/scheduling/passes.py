@@ -59,7 +59,7 @@ def score(decoder: Decoder, work: Sequence[tuple[Score, KVCache]]) -> list[Score
     rows = [[[offsets[key] + node for node in above] for above in nodes] for key, nodes in places]
     wanted = sorted({row for labels in rows for above in labels for row in above})
     try:
-        hidden = decoder.forward(chunks, exact=work[0][0].exact, rows=wanted)
+        hidden = decoder.forward(chunks, rows=wanted)
     finally:
         for key, (cache, _) in trees.items():
             cache.truncate(min(starts[key], len(cache)))

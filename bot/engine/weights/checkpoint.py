@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bot.engine.config.arrays import StoredTensor
 from bot.engine.config.model_config import ModelConfig
+from bot.engine.config.torch_needs import require_torch
 from bot.engine.errors import EngineError
 from bot.engine.weights.safetensors import SafetensorsFile
 
@@ -79,6 +80,7 @@ def _unreadable(file: Path, problem: Exception) -> EngineError:
 
 
 def _unpickle(file: Path) -> Mapping[str, StoredTensor]:
+    require_torch(f"{file.name} can be read by it alone; use a model with {SAFETENSORS}")
     import torch  # imported where it is used only
 
     from bot.engine.weights.torch_tensors import from_torch

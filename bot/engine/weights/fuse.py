@@ -1,20 +1,21 @@
-"""The projections of a checkpoint as the decoder multiplies them: fused along their outputs."""
+"""The parts of a checkpoint as the decoders take them: queries', keys' and values' projections are one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
+from bot.engine.config.arrays import Floats, StoredTensor
 from bot.engine.config.model_config import ModelConfig
 from bot.engine.weights.checkpoint import Checkpoint, lm_head_name
-from bot.engine.weights.torch_tensors import as_torch
 
-_PARTS = {
+_PROJECTIONS = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "out": ("self_attn.o_proj",),
-    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "gate": ("mlp.gate_proj",),
+    "up": ("mlp.up_proj",),
     "down": ("mlp.down_proj",),
 }
 _NORMS = {
@@ -29,18 +30,23 @@ _NORMS = {
 class Part:
     """One tensor of the decoder: a projection's weight [outputs, inputs] with its bias, or a norm's weight.
 
-    name: such as `layers.0.qkv`, `layers.0.mlp_norm`, `norm` or `head`. `weight` is float32, but for
-    the LM head, which is in the checkpoint's own dtype and may lie in its memory map.
+    name: such as `layers.0.qkv`, `layers.0.mlp_norm`, `norm` or `head`. `weight` may lie in the
+    checkpoint's memory map; `bias` is None where it is zero.
     """
 
     name: str
-    weight: torch.Tensor
-    bias: torch.Tensor | None = None
+    weight: StoredTensor
+    bias: Floats | None = None
 
     @property
     def is_projection(self) -> bool:
         """Whether this is a projection's weight, not a norm's."""
-        return self.weight.dim() == 2
+        return self.weight.data.ndim == 2
+
+
+def count_parts(config: ModelConfig) -> int:
+    """How many parts `fused_parts` yields, without those that not every family has."""
+    return config.num_layers * (len(_PROJECTIONS) + 2) + 2
 
 
 def fused_parts(checkpoint: Checkpoint, config: ModelConfig) -> Iterator[Part]:
@@ -49,32 +55,26 @@ def fused_parts(checkpoint: Checkpoint, config: ModelConfig) -> Iterator[Part]:
         at, layer = f"model.layers.{number}.", f"layers.{number}."
         for name, source in _NORMS.items():
             if f"{at}{source}.weight" in checkpoint:
-                weight = as_torch(checkpoint.get(f"{at}{source}.weight")).float()
-                if name in ("query_norm", "key_norm"):
-                    weight = _interleave(weight, config.head_dim)
-                yield Part(layer + name, weight)
-        for name, sources in _PARTS.items():
-            weights = [_rows(checkpoint, at + source + ".weight", config) for source in sources]
-            biases = [
-                _rows(checkpoint, at + source + ".bias", config)
-                if at + source + ".bias" in checkpoint
-                else torch.zeros(len(weight))
-                for source, weight in zip(sources, weights, strict=True)
-            ]
-            bias = torch.cat(biases)
-            yield Part(layer + name, torch.cat(weights), bias if bool(bias.any()) else None)
+                yield Part(layer + name, checkpoint.get(f"{at}{source}.weight"))
+        for name, sources in _PROJECTIONS.items():
+            weights = [checkpoint.get(f"{at}{source}.weight") for source in sources]
+            pairs = zip(sources, weights, strict=True)
+            biases = [_bias(checkpoint, at + source, len(weight.data)) for source, weight in pairs]
+            bias = np.concatenate(biases)
+            yield Part(layer + name, _joined(weights), bias if bias.any() else None)
         checkpoint.release()
-    yield Part("norm", as_torch(checkpoint.get("model.norm.weight")).float())
-    yield Part("head", as_torch(checkpoint.get(lm_head_name(checkpoint, config))))
+    yield Part("norm", checkpoint.get("model.norm.weight"))
+    yield Part("head", checkpoint.get(lm_head_name(checkpoint, config)))
     checkpoint.release()
 
 
-def _rows(checkpoint: Checkpoint, name: str, config: ModelConfig) -> torch.Tensor:
-    found = as_torch(checkpoint.get(name)).float()
-    return _interleave(found, config.head_dim) if ".q_proj." in name or ".k_proj." in name else found
+def _bias(checkpoint: Checkpoint, name: str, outputs: int) -> Floats:
+    if f"{name}.bias" in checkpoint:
+        return checkpoint.get(f"{name}.bias").rows()
+    return np.zeros(outputs, np.float32)
 
 
-def _interleave(rows: torch.Tensor, head_dim: int) -> torch.Tensor:
-    """Rows (i, i + head_dim / 2) of each head side by side, so that a rotation is one complex product."""
-    halves = rows.view(-1, 2, head_dim // 2, *rows.shape[1:])
-    return halves.transpose(1, 2).reshape(rows.shape)
+def _joined(weights: list[StoredTensor]) -> StoredTensor:
+    if len(weights) == 1:
+        return weights[0]
+    return StoredTensor(np.concatenate([weight.rows() for weight in weights]), "F32")

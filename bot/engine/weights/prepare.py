@@ -1,6 +1,6 @@
 """Prepared weights: a file beside the model that holds them quantized, read by memory map or by copy.
 
-Written whole or not at all, and used only where it was made for this processor's kernels from these weights.
+Written whole or not at all, and used only where it was made from these weights.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from bot.engine import compiled
 from bot.engine.config.arrays import StoredTensor
 from bot.engine.config.model_config import ModelConfig, read_model_config
 from bot.engine.config.precision import choose_precision
 from bot.engine.errors import EngineError
 from bot.engine.weights.checkpoint import Checkpoint
+from bot.engine.weights.fuse import count_parts, fused_parts
+from bot.engine.weights.quantize import quantize_part
 from bot.engine.weights.safetensors import SafetensorsFile, SafetensorsWriter
 
 log = logging.getLogger(__name__)
 
-VERSION = "1"
+VERSION = "2"
 LOCK = ".prepare.lock"
 
 Progress = Callable[[int, int], None]  # parts done, parts in all
@@ -42,13 +43,11 @@ class PreparedWeights:
         """The names of parts, in the order written."""
         return list(dict.fromkeys(name.rpartition("/")[0] for name in self._file.shapes))
 
-    def part(self, name: str, mapped: bool) -> dict[str, StoredTensor]:
-        """A part's tensors by name. `mapped`: as views of the file; else read into memory."""
+    def part(self, name: str) -> dict[str, StoredTensor]:
+        """A part's tensors by name, as views of the file."""
         prefix = name + "/"
         return {
-            each[len(prefix) :]: self._file.get(each, mapped)
-            for each in self._file.shapes
-            if each.startswith(prefix)
+            each[len(prefix) :]: self._file.get(each) for each in self._file.shapes if each.startswith(prefix)
         }
 
 
@@ -63,7 +62,7 @@ def open_prepared(directory: Path, precision: str) -> PreparedWeights | None:
         found = PreparedWeights(prepared_file(directory, precision))
     except (OSError, ValueError):
         return None
-    wanted = _metadata(directory, precision, read_model_config(directory), Checkpoint(directory))
+    wanted = _metadata(directory, precision, Checkpoint(directory))
     return found if found.metadata == wanted else None
 
 
@@ -88,10 +87,6 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
                         f"{file} cannot be written: {problem.strerror or problem}; "
                         "see that its directory has room and may be written to"
                     ) from problem
-    if compiled.suits(config, precision):
-        from bot.engine.compiled import object_cache  # numba is imported where it is used only
-
-        object_cache.fill()
     return file
 
 
@@ -113,30 +108,23 @@ def _locked(directory: Path) -> Iterator[None]:
 def _write(
     file: Path, directory: Path, precision: str, config: ModelConfig, progress: Progress | None
 ) -> None:
-    import torch  # imported where it is used only
-
-    from bot.engine.weights.quantize import quantization_method, quantized_parts
-    from bot.engine.weights.torch_tensors import from_torch
-
-    method = quantization_method(precision, compiled.suits(config, precision))
     checkpoint = Checkpoint(directory)
-    total = 6 * config.num_layers + 2
-    metadata = _metadata(directory, precision, config, checkpoint)
-    with torch.inference_mode(), SafetensorsWriter(file, metadata) as writer:
-        for done, (name, tensors) in enumerate(quantized_parts(checkpoint, config, method)):
-            for each, tensor in tensors.items():
-                writer.add(f"{name}/{each}", from_torch(tensor))
+    total = count_parts(config)
+    metadata = _metadata(directory, precision, checkpoint)
+    with SafetensorsWriter(file, metadata) as writer:
+        for done, part in enumerate(fused_parts(checkpoint, config), start=1):
+            for name, tensor in quantize_part(part, precision).items():
+                writer.add(f"{part.name}/{name}", tensor)
             if progress is not None:
-                progress(min(done + 1, total), total)
+                progress(min(done, total), total)
 
 
-def _metadata(directory: Path, precision: str, config: ModelConfig, checkpoint: Checkpoint) -> dict[str, str]:
-    """What prepared weights must say of themselves to be used here."""
+def _metadata(directory: Path, precision: str, checkpoint: Checkpoint) -> dict[str, str]:
+    """What prepared weights must say of themselves to be used: they are the same on every processor."""
     return {
         "version": VERSION,
         "precision": precision,
         "source": _fingerprint([directory / "config.json", *checkpoint.files]),
-        "layout": _layout(config, precision),
     }
 
 
@@ -152,14 +140,3 @@ def _fingerprint(files: Iterable[Path]) -> str:
                 content.seek(size * part // 65)
                 digest.update(content.read(4096))
     return digest.hexdigest()
-
-
-def _layout(config: ModelConfig, precision: str) -> str:
-    """A name for how this processor's kernels lay the weights out, where that differs."""
-    if precision != "int4":
-        return ""
-    if compiled.suits(config, precision):
-        return "nibbles in words, head in int8"
-    from bot.engine.weights import int4  # torch is imported where it is used only
-
-    return int4.layout()

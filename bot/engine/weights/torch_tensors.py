@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 
@@ -24,10 +22,6 @@ def as_torch(stored: StoredTensor) -> torch.Tensor:
     if stored.dtype == "BF16":
         return torch.from_numpy(stored.data.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(stored.data)
-
-
-def all_as_torch(tensors: Mapping[str, StoredTensor]) -> dict[str, torch.Tensor]:
-    return {name: as_torch(each) for name, each in tensors.items()}
 
 
 def from_torch(tensor: torch.Tensor) -> StoredTensor:

@@ -1,4 +1,4 @@
-"""On compiled passes and prepared weights the bot starts and answers without torch."""
+"""With the kernels the bot prepares weights, starts and answers without torch, in int8 and int4."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE
 
-from bot.engine import compiled
+from bot.engine.config.precision import QUANTIZED
 from config.settings import ROOT
 
 WITHOUT = """
@@ -19,15 +19,14 @@ from pathlib import Path
 sys.modules["torch"] = None  # whatever imports it fails
 import bot.app.run, bot.cli.run
 from bot.emotion import EmotionClassifier
-from bot.engine import Sampling, compiled
+from bot.engine import Sampling
 from bot.engine.factory import open_engine
 from bot.roles import load_roles
 from config.settings import Settings
 
 async def main():
     directory, roles = Path(sys.argv[1]), load_roles()
-    compiled.runs_here = compiled.can_run  # also where torch has faster kernels
-    engine = open_engine(Settings(precision="int8"), directory)
+    engine = open_engine(Settings(precision=sys.argv[2]), directory)
     found = await EmotionClassifier(engine, roles, directory).classify("今天的实验终于成功了，太棒了！")
     brief = Sampling(max_tokens=4, seed=1)
     said = [piece async for piece in engine.stream(roles["chat"].prompt("你好"), brief)]
@@ -38,10 +37,10 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(not compiled.can_run(), reason="the kernels are for x86-64 with AVX2")
-def test_the_bot_answers_without_torch(model_dir: Path) -> None:
+@pytest.mark.parametrize("precision", QUANTIZED)
+def test_the_bot_answers_without_torch(model_dir: Path, precision: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, str(model_dir)],
+        [sys.executable, "-c", WITHOUT, str(model_dir), precision],
         cwd=ROOT,
         capture_output=True,
         text=True,

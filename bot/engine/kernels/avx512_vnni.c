@@ -1,0 +1,65 @@
+/* x86 with AVX-512 and VNNI: four products of bytes are added in 32 bits (vpdpbusd), in vectors of 64. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "processor.h"
+#include "tile.h"
+
+#define INT8_CODE int8_t
+#define INT8_OFFSET 128
+#define TILE_ROWS 6
+#define OUTPUTS(rows) BLOCK
+#define MULTIPLY_ADD(a, b, c) FUSED(a, b, c)
+
+typedef __m512i ints;
+typedef __m512 floats;
+
+enum { LANES = 16, MOST_SUMS = 12 };
+
+/* A quad of one row's activations beside every output's. */
+TILE ints broadcast_quad(const int8_t *codes) {
+    int32_t quad;
+    memcpy(&quad, codes, sizeof quad);
+    return _mm512_set1_epi32(quad);
+}
+
+/* bfloat16: the upper half of a float32's bits. */
+TILE floats load_bfloats(const uint16_t *from) {
+    ints wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+TILE ints load(const void *from) { return _mm512_loadu_si512(from); }
+TILE ints low_halves(ints bytes) { return _mm512_and_si512(bytes, _mm512_set1_epi8(15)); }
+TILE ints high_halves(ints bytes) { return low_halves(_mm512_srli_epi16(bytes, 4)); }
+TILE ints without_sign(ints codes) { return _mm512_xor_si512(codes, _mm512_set1_epi8(-128)); }
+TILE floats to_floats(ints numbers) { return _mm512_cvtepi32_ps(numbers); }
+TILE floats load_floats(const float *from) { return _mm512_loadu_ps(from); }
+TILE void store_floats(float *into, floats numbers) { _mm512_storeu_ps(into, numbers); }
+TILE floats broadcast_float(float number) { return _mm512_set1_ps(number); }
+TILE floats times(floats a, floats b) { return _mm512_mul_ps(a, b); }
+TILE floats multiply_add(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
+
+/* No sum comes near 2^31: 32 products of 255 * 127, and a correction of 128 * 32 * 127. */
+TILE ints begin(int32_t correction) {
+    return _mm512_set1_epi32(correction);
+}
+
+TILE ints dot(ints sum, ints weights, ints codes) {
+    return _mm512_dpbusd_epi32(sum, weights, codes);
+}
+
+TILE ints whole(ints sum, int32_t correction) {
+    (void)correction; /* it began with that */
+    return sum;
+}
+
+#include "x86_tiles.h"
+
+static int supported(void) {
+    return processor_has(AVX512_VNNI);
+}
+
+#define KERNELS kernels_avx512_vnni
+#define NAME "avx512-vnni"
+#include "forward.h"

@@ -1,0 +1,35 @@
+/* x86 with AVX-VNNI: four products of bytes are added in 32 bits (vpdpbusd), in vectors of 32 bytes. */
+#include "processor.h"
+#include "x86_256.h"
+
+#define INT8_CODE int8_t
+#define INT8_OFFSET 128
+#define TILE_ROWS 4
+#define OUTPUTS(rows) ((rows) == 1 ? 32 : (rows) == 2 ? 16 : 8)
+#define MULTIPLY_ADD(a, b, c) FUSED(a, b, c)
+
+enum { MOST_SUMS = 4 };
+
+/* No sum comes near 2^31: 32 products of 255 * 127, and a correction of 128 * 32 * 127. */
+TILE ints begin(int32_t correction) {
+    return broadcast_int(correction);
+}
+
+TILE ints dot(ints sum, ints weights, ints codes) {
+    return _mm256_dpbusd_avx_epi32(sum, weights, codes);
+}
+
+TILE ints whole(ints sum, int32_t correction) {
+    (void)correction; /* it began with that */
+    return sum;
+}
+
+#include "x86_tiles.h"
+
+static int supported(void) {
+    return processor_has(AVX_VNNI);
+}
+
+#define KERNELS kernels_avx_vnni
+#define NAME "avx-vnni"
+#include "forward.h"

@@ -1,0 +1,145 @@
+"""Loads the compiled kernels and mirrors the structs of `kernels.h`, field by field."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_float, c_int, c_int32, c_int64, c_void_p
+from functools import lru_cache
+
+from bot.engine.errors import EngineError
+from bot.engine.kernels.build_library import HERE, LIBRARY, sources_digest
+
+AUTO, PLAIN = "auto", "plain"
+
+
+class KernelsMissing(EngineError):
+    """There is no library of these sources; the message says why, and the mend."""
+
+
+class Matrix(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("blocks", "scales", "bias")),
+        *((name, c_int32) for name in ("outputs", "inputs", "bits")),
+    )
+
+
+class Layer(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("attention_norm", "query_norm", "key_norm", "mlp_norm")),
+        *((name, Matrix) for name in ("qkv", "out", "gate", "up", "down")),
+    )
+
+
+class Model(Structure):
+    _fields_ = (
+        ("layers", POINTER(Layer)),
+        ("norm", c_void_p),
+        *((name, c_int32) for name in ("num_layers", "hidden_size", "num_heads", "num_kv_heads")),
+        *((name, c_int32) for name in ("head_dim", "intermediate_size")),
+        ("rms_norm_eps", c_float),
+    )
+
+
+class Token(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("cache", "mask", "rotation")),
+        ("capacity", c_int64),
+        *((name, c_int32) for name in ("before", "own", "chunk")),
+    )
+
+
+class Activations(Structure):
+    _fields_ = (*((name, c_void_p) for name in ("codes", "scales", "corrections")), ("groups", c_int32))
+
+
+class Pass(Structure):
+    _fields_ = (
+        ("model", POINTER(Model)),
+        *((name, c_void_p) for name in ("tokens", "output_rows", "states", "queries", "result")),
+        *((name, Activations) for name in ("hidden", "mixed", "inner")),
+        ("scratch", c_void_p),
+        ("scratch_bytes", c_int64),
+        *((name, c_int32) for name in ("rows", "num_outputs")),
+    )
+
+
+class Product(Structure):
+    _fields_ = (
+        ("matrix", POINTER(Matrix)),
+        *((name, c_void_p) for name in ("x", "y")),
+        ("activations", Activations),
+        ("scratch", c_void_p),
+        ("scratch_bytes", c_int64),
+        ("rows", c_int32),
+    )
+
+
+class Kernels(Structure):
+    """One instruction set's. Calls let go of the interpreter's lock."""
+
+    _fields_ = (
+        ("name", c_char_p),
+        ("supported", CFUNCTYPE(c_int)),
+        ("forward", CFUNCTYPE(None, c_void_p, POINTER(Pass))),
+        ("multiply", CFUNCTYPE(None, c_void_p, POINTER(Product))),
+    )
+
+
+@lru_cache(maxsize=1)
+def load_library() -> ctypes.CDLL:
+    """The library that was compiled when this package was installed. Raises KernelsMissing."""
+    mend = "run `make setup` (or `pip install` again), which compiles them"
+    if not LIBRARY.is_file():
+        raise KernelsMissing(f"the kernels were not compiled: {mend}, and says what is missing")
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+        library.kernels_sources.restype = c_char_p
+        made_of = library.kernels_sources().decode()
+    except (OSError, AttributeError) as problem:
+        raise KernelsMissing(f"{LIBRARY} cannot be loaded ({problem}): {mend}") from None
+    if (HERE / "kernels.h").is_file() and made_of != sources_digest():
+        raise KernelsMissing(f"{LIBRARY} was compiled from other sources than those beside it: {mend}")
+    library.kernels_all.restype = POINTER(POINTER(Kernels))
+    library.pool_open.restype = c_void_p
+    library.pool_open.argtypes = (c_int,)
+    library.pool_threads.argtypes = library.pool_close.argtypes = (c_void_p,)
+    return library
+
+
+def all_kernels() -> dict[str, Kernels]:
+    """Of every instruction set that is built in, by name, the best first. Raises KernelsMissing."""
+    found: dict[str, Kernels] = {}
+    table = load_library().kernels_all()
+    while table[len(found)]:
+        kernels = table[len(found)].contents
+        found[kernels.name.decode()] = kernels
+    return found
+
+
+def runnable() -> dict[str, Kernels]:
+    """Those of them that this processor can run."""
+    return {name: each for name, each in all_kernels().items() if each.supported()}
+
+
+def choose_kernels(name: str = AUTO) -> Kernels:
+    """The best kernels that this processor can run, or those of a name (KERNELS). Raises EngineError."""
+    here = runnable()
+    if name == AUTO:
+        return next(iter(here.values()))
+    if name not in here:
+        why = "this processor cannot run" if name in all_kernels() else "there are no"
+        raise EngineError(f"KERNELS={name}: {why} such kernels; here are auto, {', '.join(here)}")
+    return here[name]
+
+
+class ThreadPool:
+    """`threads` threads for the kernels, the caller's among them; fewer where the system allows no more."""
+
+    def __init__(self, threads: int) -> None:
+        library = load_library()
+        self.address = library.pool_open(threads)
+        if not self.address:
+            raise MemoryError("no memory for the kernels' threads")
+        self.threads: int = library.pool_threads(self.address)
+        weakref.finalize(self, library.pool_close, self.address)

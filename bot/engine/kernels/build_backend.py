@@ -1,0 +1,86 @@
+"""The build backend of pyproject.toml: setuptools, with the kernels compiled before.
+
+Where the system has no C compiler, the one of the package `ziglang` is asked for, which pip puts into the
+build's own environment; with a compiler nothing is fetched. Without both the bot is installed all the
+same, and torch computes.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from typing import Any
+
+from setuptools import build_meta as _setuptools
+from setuptools.build_meta import (
+    build_sdist,
+    get_requires_for_build_sdist,
+    prepare_metadata_for_build_editable,
+    prepare_metadata_for_build_wheel,
+)
+
+from bot.engine.kernels import build_library
+
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+    "prepare_metadata_for_build_editable",
+    "prepare_metadata_for_build_wheel",
+]
+
+_ZIG = "ziglang>=0.15"
+_NO_COMPILER = (
+    "no C compiler was found, and the package ziglang is not there: the kernels are not built, "
+    "and torch computes. Install a compiler (on Debian: apt install gcc libc6-dev) or ziglang, "
+    "and install again."
+)
+
+
+def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
+    """setuptools' requirements, and a compiler where there is none."""
+    return [*_setuptools.get_requires_for_build_wheel(config_settings), *_compiler_wanted()]
+
+
+def get_requires_for_build_editable(config_settings: Any = None) -> list[str]:
+    """As for a wheel."""
+    return [*_setuptools.get_requires_for_build_editable(config_settings), *_compiler_wanted()]
+
+
+def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: Any = None) -> str:
+    """A wheel for this platform, whatever its Python and its processor."""
+    _build_kernels()
+    return _setuptools.build_wheel(wheel_directory, _for_platform(config_settings), metadata_directory)
+
+
+def build_editable(wheel_directory: str, config_settings: Any = None, metadata_directory: Any = None) -> str:
+    """The library beside its sources, and this checkout on Python's path."""
+    _build_kernels()
+    return _setuptools.build_editable(wheel_directory, config_settings, metadata_directory)
+
+
+def _compiler_wanted() -> list[str]:
+    return [] if build_library.system_compiler() else [_ZIG]
+
+
+def _for_platform(config_settings: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = dict(config_settings or {})
+    tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    settings.setdefault("--build-option", []).append(f"--plat-name={tag}")
+    return settings
+
+
+def _build_kernels() -> None:
+    compiler = build_library.system_compiler() or build_library.zig_compiler()
+    if compiler is None:
+        print(_NO_COMPILER, file=sys.stderr)
+        return
+    try:
+        for name in build_library.build(compiler):
+            print(f"kernels: this compiler does not know {name}", file=sys.stderr)
+    except build_library.BuildError as problem:
+        build_library.LIBRARY.unlink(missing_ok=True)
+        print(f"kernels: {problem}\nThey are not built, and torch computes.", file=sys.stderr)

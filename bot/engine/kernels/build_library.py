@@ -1,0 +1,147 @@
+"""Compiles the kernels: the C sources beside this file to one library for every processor of a platform.
+
+Of the standard library alone: the build backend runs it before anything is installed, and tests compile
+other variants with it. Each instruction set is a source with flags of its own; which of them a processor
+has is found out when the library is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LIBRARY = HERE / "kernels.so"
+
+_COMMON = ("thread_pool", "processor", "plain")
+_AVX512 = ("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni")
+INSTRUCTION_SETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "x86_64": {
+        "avx2": ("-mavx2", "-mfma"),
+        "avx_vnni": ("-mavx2", "-mfma", "-mavxvnni"),
+        "avx512_vnni": _AVX512,
+    },
+    "aarch64": {
+        # Not -march, which zig reads as a processor's name.
+        "neon_dotprod": ("-mcpu=generic+dotprod",),
+        "neon_i8mm": ("-mcpu=generic+dotprod+i8mm",),
+    },
+}
+# Floats are added in the order written, but where a loop says otherwise.
+FLAGS = (
+    *("-std=gnu11", "-O3", "-fPIC", "-fvisibility=default", "-pthread", "-fopenmp-simd"),
+    *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+)
+
+
+class BuildError(Exception):
+    """The kernels cannot be compiled; the message says why."""
+
+
+def system_compiler() -> list[str] | None:
+    """The command of this system's C compiler: CC, else the first that is there and works."""
+    candidates = [shlex.split(os.environ["CC"])] if os.environ.get("CC") else [["cc"], ["gcc"], ["clang"]]
+    for command in candidates:
+        if shutil.which(command[0]) and _compiles(command):
+            return command
+    return None
+
+
+def zig_compiler() -> list[str] | None:
+    """The compiler in the package `ziglang`, where that is installed."""
+    if importlib.util.find_spec("ziglang") is None:
+        return None
+    # Else it would compile for this very processor.
+    return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
+
+
+def machine() -> str:
+    """This platform, as INSTRUCTION_SETS names it."""
+    name = platform.machine().lower()
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
+
+
+def sources_digest() -> str:
+    """A name for the sources: the library made of them knows it."""
+    digest = hashlib.sha256()
+    for source in sorted([*HERE.glob("*.c"), *HERE.glob("*.h")]):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def build(
+    compiler: Sequence[str], library: Path = LIBRARY, target: str = "", extra: Sequence[str] = ()
+) -> list[str]:
+    """Write `library`, whole or not at all; the instruction sets that this compiler does not know.
+
+    target: the platform that `compiler` compiles for, else this one. extra: more flags for every command.
+    Raises BuildError.
+    """
+    sets = INSTRUCTION_SETS.get(target or machine(), {})
+    with tempfile.TemporaryDirectory() as folder:
+        objects, unknown = compile_objects(compiler, Path(folder), sets, extra)
+        temporary = library.with_name(f".{library.name}.{os.getpid()}")
+        try:
+            _run([*compiler, "-shared", "-pthread", *extra, *objects, "-lm", "-o", str(temporary)])
+            temporary.replace(library)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return unknown
+
+
+def compile_objects(
+    compiler: Sequence[str], folder: Path, sets: Mapping[str, Sequence[str]], extra: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """The object files, in `folder`, and the instruction sets of `sets` that this compiler does not know.
+
+    Raises BuildError.
+    """
+
+    def compiled(name: str, *flags: str) -> str:
+        into = str(folder / f"{name}.o")
+        _run([*compiler, *FLAGS, *flags, *extra, "-c", str(HERE / f"{name}.c"), "-o", into])
+        return into
+
+    def compiled_if_known(name: str) -> str | None:
+        try:
+            return compiled(name, *sets[name])
+        except BuildError:
+            return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        common = [workers.submit(compiled, name) for name in _COMMON]
+        found = dict(zip(sets, workers.map(compiled_if_known, sets), strict=True))
+        objects = [each.result() for each in common] + [each for each in found.values() if each]
+    known = [f"-DHAS_{name.upper()}" for name, made in found.items() if made]
+    objects.append(compiled("kernels", *known, f'-DSOURCES="{sources_digest()}"'))
+    return objects, [name for name, made in found.items() if not made]
+
+
+def _compiles(command: Sequence[str]) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "empty.c")
+        source.write_text("#include <math.h>\n", encoding="ascii")
+        try:
+            _run([*command, "-shared", "-fPIC", str(source), "-o", f"{folder}/empty.so"])
+        except BuildError:
+            return False
+    return True
+
+
+def _run(command: Sequence[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # a compiler
+    except OSError as problem:
+        raise BuildError(f"{command[0]} cannot be run: {problem}") from None
+    if done.returncode:
+        raise BuildError(f"{shlex.join(command)} failed:\n{done.stderr.strip()}")

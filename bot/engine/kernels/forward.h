@@ -1,0 +1,200 @@
+/* A pass through the model, in this instruction set: the last thing its file includes.
+ *
+ * Read `forward` first. Each step is cut into pieces that the pool's threads claim; a piece is a block of
+ * outputs for all rows, or a row, or a row's heads. What a piece makes it also quantizes for the next step,
+ * where its outputs are whole groups. */
+#include <stddef.h>
+
+#include "matmul.h"
+#include "rows.h"
+#include "thread_pool.h"
+
+/* A step of one layer. */
+struct step {
+    const struct pass *pass;
+    const struct layer *layer;
+    const float *norm;
+    const struct matrix *matrix;
+    const struct activations *activations;
+    int number, rows, threads;
+};
+
+static float *scratch_of(const struct pass *pass, int thread) {
+    return (float *)(pass->scratch + thread * pass->scratch_bytes);
+}
+
+static int blocks_of(int size) {
+    return (size + BLOCK - 1) / BLOCK;
+}
+
+/* The fewest heads that are whole blocks together: 1 of 64 or 128, 2 of 80. */
+static int heads_together(int head_dim) {
+    int heads = 1;
+    while (heads * head_dim % BLOCK) heads++;
+    return heads;
+}
+
+/* A row's norm, quantized. */
+static void norm_piece(const void *context, int32_t row, int thread) {
+    const struct step *step = context;
+    const struct model *model = step->pass->model;
+    float *normed = scratch_of(step->pass, thread);
+    rms_norm(step->pass->states + (int64_t)row * model->hidden_size, step->norm, model->hidden_size,
+             model->rms_norm_eps, normed);
+    quantize_row(normed, model->hidden_size, step->activations, step->matrix->bits, row);
+}
+
+/* Some heads of queries, keys or values: normed, rotated, and kept where attention looks for them. */
+static void qkv_piece(const void *context, int32_t piece, int thread) {
+    const struct step *step = context;
+    const struct pass *pass = step->pass;
+    const struct model *model = pass->model;
+    int head_dim = model->head_dim, heads = heads_together(head_dim), queries = model->num_heads;
+    int width = heads * head_dim, rotated = queries + model->num_kv_heads, all = rotated + model->num_kv_heads;
+    float *made = scratch_of(pass, thread);
+    int block = piece * (width / BLOCK), end = blocks_of(step->matrix->outputs);
+    for (int i = 0; i < width / BLOCK && block + i < end; i++)
+        multiply_block(step->matrix, step->activations, step->rows, block + i, made + i * BLOCK, width);
+    for (int row = 0; row < step->rows; row++) {
+        const struct token *token = pass->tokens + row;
+        for (int i = 0; i < heads && piece * heads + i < all; i++) {
+            int head = piece * heads + i;
+            float *numbers = made + (int64_t)row * width + i * head_dim;
+            const float *norm = head < queries ? step->layer->query_norm : step->layer->key_norm;
+            if (head < rotated && norm != NULL) rms_norm(numbers, norm, head_dim, model->rms_norm_eps, numbers);
+            if (head < rotated) rotate(numbers, token->rotation, head_dim);
+            int64_t slot = (int64_t)step->number * 2 * model->num_kv_heads + head - queries;
+            float *into = head < queries
+                              ? pass->queries + ((int64_t)row * queries + head) * head_dim
+                              : token->cache + (slot * token->capacity + token->before + token->own) * head_dim;
+            memcpy(into, numbers, (size_t)head_dim * sizeof *into);
+        }
+    }
+}
+
+/* Attention of some heads of a row that goes on, quantized. */
+static void attend_piece(const void *context, int32_t piece, int thread) {
+    const struct step *step = context;
+    const struct pass *pass = step->pass;
+    const struct model *model = pass->model;
+    int head_dim = model->head_dim, heads = heads_together(head_dim), queries = model->num_heads;
+    int width = heads * head_dim, pieces = (queries + heads - 1) / heads;
+    int place = piece / pieces, first = piece % pieces * heads;
+    int row = step->rows < pass->rows ? pass->output_rows[place] : place;
+    const struct token *token = pass->tokens + row;
+    int64_t line = token->capacity * head_dim; /* of one head's keys or values */
+    const float *cache = token->cache + (int64_t)step->number * 2 * model->num_kv_heads * line;
+    float *mixed = scratch_of(pass, thread), *scores = mixed + width;
+    for (int i = 0; i < heads; i++) {
+        int head = first + i, kv_head = head / (queries / model->num_kv_heads);
+        if (head < queries)
+            attend(pass->queries + ((int64_t)row * queries + head) * head_dim, cache + kv_head * line,
+                   cache + (model->num_kv_heads + kv_head) * line, token, head_dim, scores,
+                   mixed + i * head_dim);
+        else
+            memset(mixed + i * head_dim, 0, (size_t)head_dim * sizeof *mixed);
+    }
+    int64_t at = (int64_t)place * step->activations->groups + first * head_dim / GROUP;
+    for (int i = 0; i < width / GROUP && first * head_dim / GROUP + i < step->activations->groups; i++)
+        quantize_group(mixed + i * GROUP, step->activations, step->matrix->bits, at + i);
+}
+
+/* A block of a projection, added to the hidden states. */
+static void add_piece(const void *context, int32_t block, int thread) {
+    const struct step *step = context;
+    int hidden = step->pass->model->hidden_size, from = block * BLOCK;
+    int width = hidden - from < BLOCK ? hidden - from : BLOCK;
+    float *made = scratch_of(step->pass, thread);
+    multiply_block(step->matrix, step->activations, step->rows, block, made, BLOCK);
+    for (int row = 0; row < step->rows; row++) {
+        float *states = step->pass->states + (int64_t)row * hidden + from;
+        for (int i = 0; i < width; i++) states[i] += made[row * BLOCK + i];
+    }
+}
+
+/* A block of silu(gate) * up, quantized. */
+static void inner_piece(const void *context, int32_t block, int thread) {
+    const struct step *step = context;
+    const struct pass *pass = step->pass;
+    float *gate = scratch_of(pass, thread), *up = gate + (int64_t)step->rows * BLOCK;
+    multiply_block(&step->layer->gate, &pass->hidden, step->rows, block, gate, BLOCK);
+    multiply_block(&step->layer->up, &pass->hidden, step->rows, block, up, BLOCK);
+    for (int row = 0; row < step->rows; row++) {
+        float inner[GROUP];
+        gate_inner(gate + row * BLOCK, up + row * BLOCK, inner);
+        quantize_group(inner, &pass->inner, step->layer->down.bits, (int64_t)row * pass->inner.groups + block);
+    }
+}
+
+static void final_norm_piece(const void *context, int32_t row, int thread) {
+    (void)thread;
+    const struct step *step = context;
+    const struct model *model = step->pass->model;
+    int64_t at = (int64_t)row * model->hidden_size;
+    rms_norm(step->pass->states + at, model->norm, model->hidden_size, model->rms_norm_eps,
+             step->pass->result + at);
+}
+
+/* Move the states of the rows that go on to the front. */
+static void keep_output_rows(const struct pass *pass) {
+    int64_t hidden = pass->model->hidden_size;
+    for (int to = 0; to < pass->num_outputs; to++) {
+        int64_t row = pass->output_rows[to];
+        memmove(pass->states + to * hidden, pass->states + row * hidden, (size_t)hidden * sizeof(float));
+    }
+}
+
+/* All layers over the pass's rows. */
+static void forward(struct pool *pool, const struct pass *pass) {
+    const struct model *model = pass->model;
+    int heads = heads_together(model->head_dim), all_heads = model->num_heads + 2 * model->num_kv_heads;
+    struct step step = {.pass = pass, .rows = pass->rows, .threads = pool_threads(pool)};
+    for (int number = 0; number < model->num_layers; number++) {
+        const struct layer *layer = step.layer = model->layers + number;
+        step.number = number;
+
+        step.norm = layer->attention_norm, step.matrix = &layer->qkv, step.activations = &pass->hidden;
+        pool_run(pool, norm_piece, &step, step.rows);
+        pool_run(pool, qkv_piece, &step, (all_heads + heads - 1) / heads);
+
+        if (number == model->num_layers - 1 && pass->num_outputs < pass->rows) {
+            keep_output_rows(pass);
+            step.rows = pass->num_outputs;
+        }
+        step.matrix = &layer->out, step.activations = &pass->mixed;
+        pool_run(pool, attend_piece, &step, step.rows * ((model->num_heads + heads - 1) / heads));
+        pool_run(pool, add_piece, &step, blocks_of(model->hidden_size));
+
+        step.norm = layer->mlp_norm, step.matrix = &layer->gate, step.activations = &pass->hidden;
+        pool_run(pool, norm_piece, &step, step.rows);
+        pool_run(pool, inner_piece, &step, blocks_of(model->intermediate_size));
+
+        step.matrix = &layer->down, step.activations = &pass->inner;
+        pool_run(pool, add_piece, &step, blocks_of(model->hidden_size));
+    }
+    pool_run(pool, final_norm_piece, &step, step.rows);
+}
+
+static void quantize_piece(const void *context, int32_t row, int thread) {
+    (void)thread;
+    const struct product *product = context;
+    int inputs = product->matrix->inputs;
+    quantize_row(product->x + (int64_t)row * inputs, inputs, &product->activations, product->matrix->bits, row);
+}
+
+static void product_piece(const void *context, int32_t block, int thread) {
+    const struct product *product = context;
+    int outputs = product->matrix->outputs, from = block * BLOCK;
+    int width = outputs - from < BLOCK ? outputs - from : BLOCK;
+    float *made = (float *)(product->scratch + thread * product->scratch_bytes);
+    multiply_block(product->matrix, &product->activations, product->rows, block, made, BLOCK);
+    for (int row = 0; row < product->rows; row++)
+        memcpy(product->y + (int64_t)row * outputs + from, made + row * BLOCK, (size_t)width * sizeof *made);
+}
+
+static void multiply(struct pool *pool, const struct product *product) {
+    pool_run(pool, quantize_piece, product, product->rows);
+    pool_run(pool, product_piece, product, blocks_of(product->matrix->outputs));
+}
+
+const struct kernels KERNELS = {NAME, supported, forward, multiply};

@@ -1,0 +1,109 @@
+/* What Python hands to the kernels: bindings.py mirrors these structs field by field.
+ *
+ * Weights are quantized (prepare), activations as they come: whole numbers of 8 bits with one scale for
+ * each group of 32 inputs of a row. So sums of products are exact in 32 bits within a group, and floats
+ * are only added from group to group, in one order. A row's result therefore does not depend on the rows
+ * beside it, nor on how work is cut for the threads. */
+#ifndef KERNELS_H
+#define KERNELS_H
+
+#include <stdint.h>
+
+enum { GROUP = 32, BLOCK = 32, QUAD = 4, QUADS = GROUP / QUAD };
+
+/* 32 outputs by 32 inputs. Four inputs (a quad) of one output stand side by side, for that is what a dot
+ * product instruction takes; then the same quad of the next output, so that one read serves them all. */
+struct int8_block {
+    int8_t codes[QUADS][BLOCK][QUAD];
+};
+
+/* The same in 4 bits: weight = (code - 8) * scale. A byte's low half belongs to an even quad, its high half
+ * to the odd quad that follows. Scales are the upper halves of float32 (bfloat16). */
+struct int4_block {
+    uint16_t scales[BLOCK];
+    uint8_t codes[QUADS / 2][BLOCK][QUAD];
+};
+
+/* y = x W^T + bias. blocks: [outputs / 32][inputs / 32], both rounded up; what is beyond is zero.
+ * scales: of int8, one for each output, as many as the blocks have; bias: likewise, or NULL. */
+struct matrix {
+    const void *blocks;
+    const float *scales;
+    const float *bias;
+    int32_t outputs, inputs, bits;
+};
+
+/* gate and up are apart; qkv is one matrix of queries', keys' and values' heads. Norms that a family does
+ * not have are NULL. */
+struct layer {
+    const float *attention_norm, *query_norm, *key_norm, *mlp_norm;
+    struct matrix qkv, out, gate, up, down;
+};
+
+struct model {
+    const struct layer *layers;
+    const float *norm;
+    int32_t num_layers, hidden_size, num_heads, num_kv_heads, head_dim, intermediate_size;
+    float rms_norm_eps;
+};
+
+/* One token of a pass. cache: its sequence's [layers][2 * kv heads][capacity][head_dim], keys' heads first.
+ * before: tokens there before this pass; own: its place among the `chunk` tokens that its sequence has in
+ * the pass. mask: whether it attends to each of those, or NULL for itself and all before it.
+ * rotation: head_dim / 2 cosines, then as many sines. */
+struct token {
+    float *cache;
+    const uint8_t *mask;
+    const float *rotation;
+    int64_t capacity;
+    int32_t before, own, chunk;
+};
+
+/* Rows of quantized activations. corrections: what a group's sum of products begins with, where weights'
+ * codes are multiplied without a sign, larger by an offset: -offset * the sum of the group's codes. */
+struct activations {
+    void *codes;          /* [rows][groups * 32], room for 16 bits each */
+    float *scales;        /* [rows][groups] */
+    int32_t *corrections; /* [rows][groups] */
+    int32_t groups;
+};
+
+/* One pass. Rows are tokens. Everything is memory of the caller's, [rows][...] unless said otherwise.
+ * outputs: which rows go on after the last layer's attention, ascending; result: these, after the norm.
+ * scratch: for each thread `scratch_bytes`. */
+struct pass {
+    const struct model *model;
+    const struct token *tokens;
+    const int32_t *output_rows;
+    float *states, *queries, *result;
+    struct activations hidden, mixed, inner;
+    char *scratch;
+    int64_t scratch_bytes;
+    int32_t rows, num_outputs;
+};
+
+/* y = x W^T + bias for [rows][inputs] into [rows][outputs]. */
+struct product {
+    const struct matrix *matrix;
+    const float *x;
+    float *y;
+    struct activations activations;
+    char *scratch;
+    int64_t scratch_bytes;
+    int32_t rows;
+};
+
+struct pool;
+
+/* The kernels of one instruction set. */
+struct kernels {
+    const char *name;
+    int (*supported)(void);
+    void (*forward)(struct pool *, const struct pass *);
+    void (*multiply)(struct pool *, const struct product *);
+};
+
+/* The best kernels first; the last run anywhere. */
+const struct kernels *const *kernels_all(void);
+
+#endif

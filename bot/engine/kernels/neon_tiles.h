@@ -1,0 +1,102 @@
+/* Tiles of ARM's instruction sets. Four outputs by half a group are multiplied at once: four quads of weights
+ * that lie a row of the block apart, and 16 activations of each row.
+ *
+ * Before this header: neon.h, and of such a half's products for `rows` rows
+ *   arrange(rows, x)              the activations, as `add_products` wants them
+ *   begin(rows, corrections, sum) the sums of four outputs before the first product
+ *   add_products(rows, weights, x, sum)
+ *   whole(rows, sum)              the sums as they are wanted: for each row a vector of four outputs */
+
+/* bfloat16: the upper half of a float32's bits. */
+TILE float32x4_t load_bfloats(const uint16_t *from) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(from), 16));
+}
+
+/* Half a group of each row's activations. */
+TILE void load_rows(int rows, struct view x, int group, int half, int8x16_t *into) {
+    const int8_t *codes = (const int8_t *)x.codes + group * GROUP + half * (GROUP / HALVES);
+    UNROLL for (int row = 0; row < rows; row++) into[row] = vld1q_s8(codes + row * x.groups * GROUP);
+    arrange(rows, into);
+}
+
+/* `total` holds sums of outputs by rows, from `first` on. */
+TILE void load_totals(int rows, const float *sums, int stride, float32x4_t *total) {
+    UNROLL for (int i = 0; i < SUMS; i++) total[i] = vld1q_f32(sums + i % rows * stride + i / rows * LANES);
+}
+
+TILE void store_totals(int rows, const float32x4_t *total, float *sums, int stride) {
+    UNROLL for (int i = 0; i < SUMS; i++) vst1q_f32(sums + i % rows * stride + i / rows * LANES, total[i]);
+}
+
+TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, int groups,
+                    struct ahead *ahead, float *sums, int stride) {
+    const int outputs = OUTPUTS(rows), vectors = outputs / LANES;
+    const int32_t nothing[SUMS] = {0};
+    for (int first = 0; first < BLOCK; first += outputs) {
+        float32x4_t total[SUMS];
+        load_totals(rows, sums + first, stride, total);
+        for (int group = 0; group < groups; group++) {
+            int32x4_t sum[SUMS];
+            UNROLL for (int o = 0; o < vectors; o++) begin(rows, nothing, sum + o * rows);
+            fetch(ahead);
+            UNROLL for (int half = 0; half < HALVES; half++) {
+                int8x16_t some[SUMS];
+                load_rows(rows, x, group, half, some);
+                UNROLL for (int o = 0; o < vectors; o++) {
+                    int8x16_t weights[HALF_QUADS];
+                    UNROLL for (int quad = 0; quad < HALF_QUADS; quad++)
+                        weights[quad] =
+                            vld1q_s8(blocks[group].codes[half * HALF_QUADS + quad][first + LANES * o]);
+                    add_products(rows, weights, some, sum + o * rows);
+                }
+            }
+            UNROLL for (int o = 0; o < vectors; o++) whole(rows, sum + o * rows);
+            UNROLL for (int i = 0; i < SUMS; i++)
+                total[i] = vfmaq_n_f32(total[i], vcvtq_f32_s32(sum[i]), x.scales[i % rows * x.groups + group]);
+        }
+        store_totals(rows, total, sums + first, stride);
+    }
+}
+
+/* A code of 4 bits is a byte of 0 to 15; what it stands above its weight is in the corrections. */
+TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, int groups,
+                    struct ahead *ahead, float *sums, int stride) {
+    const int outputs = OUTPUTS(rows), vectors = outputs / LANES;
+    const uint8x16_t low = vdupq_n_u8(15);
+    for (int first = 0; first < BLOCK; first += outputs) {
+        float32x4_t total[SUMS];
+        load_totals(rows, sums + first, stride, total);
+        for (int group = 0; group < groups; group++) {
+            const struct int4_block *block = blocks + group;
+            int32_t corrections[SUMS];
+            UNROLL for (int row = 0; row < rows; row++) corrections[row] = x.corrections[row * x.groups + group];
+            int32x4_t sum[SUMS];
+            UNROLL for (int o = 0; o < vectors; o++) begin(rows, corrections, sum + o * rows);
+            fetch(ahead);
+            UNROLL for (int half = 0; half < HALVES; half++) {
+                int8x16_t some[SUMS];
+                load_rows(rows, x, group, half, some);
+                UNROLL for (int o = 0; o < vectors; o++) {
+                    int8x16_t weights[HALF_QUADS];
+                    UNROLL for (int pair = 0; pair < HALF_QUADS / 2; pair++) {
+                        uint8x16_t both =
+                            vld1q_u8(block->codes[half * HALF_QUADS / 2 + pair][first + LANES * o]);
+                        weights[2 * pair] = vreinterpretq_s8_u8(vandq_u8(both, low));
+                        weights[2 * pair + 1] = vreinterpretq_s8_u8(vshrq_n_u8(both, 4));
+                    }
+                    add_products(rows, weights, some, sum + o * rows);
+                }
+            }
+            UNROLL for (int o = 0; o < vectors; o++) {
+                float32x4_t weight_scales = load_bfloats(block->scales + first + LANES * o);
+                whole(rows, sum + o * rows);
+                UNROLL for (int row = 0; row < rows; row++) {
+                    int i = o * rows + row;
+                    float32x4_t scale = vmulq_n_f32(weight_scales, x.scales[row * x.groups + group]);
+                    total[i] = vfmaq_f32(total[i], vcvtq_f32_s32(sum[i]), scale);
+                }
+            }
+        }
+        store_totals(rows, total, sums + first, stride);
+    }
+}

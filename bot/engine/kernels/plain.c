@@ -1,0 +1,67 @@
+/* Plain C, for any processor: what the compiler makes of it. */
+#include "tile.h"
+
+#define INT8_CODE int8_t
+#define INT8_OFFSET 0
+#define TILE_ROWS 4
+#define OUTPUTS(rows) BLOCK
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+
+/* A quad's products, of 8 bits by 8 bits, of which even 2^15 would fit 32 bits. */
+TILE void add_products(const int8_t weights[BLOCK][QUAD], const int8_t *codes, int32_t *sums) {
+    for (int o = 0; o < BLOCK; o++) {
+        const int8_t *weight = weights[o];
+        sums[o] += weight[0] * codes[0] + weight[1] * codes[1] + weight[2] * codes[2] + weight[3] * codes[3];
+    }
+}
+
+TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, int groups,
+                    struct ahead *ahead, float *sums, int stride) {
+    (void)ahead;
+    for (int row = 0; row < rows; row++) {
+        float *into = sums + row * stride;
+        for (int group = 0; group < groups; group++) {
+            int64_t at = row * x.groups + group;
+            const int8_t *codes = (const int8_t *)x.codes + at * GROUP;
+            int32_t sum[BLOCK] = {0};
+            for (int quad = 0; quad < QUADS; quad++)
+                add_products(blocks[group].codes[quad], codes + quad * QUAD, sum);
+            for (int o = 0; o < BLOCK; o++) into[o] += (float)sum[o] * x.scales[at];
+        }
+    }
+}
+
+TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, int groups,
+                    struct ahead *ahead, float *sums, int stride) {
+    (void)ahead;
+    for (int group = 0; group < groups; group++) {
+        const struct int4_block *block = blocks + group;
+        int8_t codes[QUADS][BLOCK][QUAD];
+        float scales[BLOCK];
+        for (int pair = 0; pair < QUADS / 2; pair++) {
+            const uint8_t *both = block->codes[pair][0];
+            int8_t *even = codes[2 * pair][0], *odd = codes[2 * pair + 1][0];
+            for (int i = 0; i < BLOCK * QUAD; i++) even[i] = both[i] & 15, odd[i] = (int8_t)(both[i] >> 4);
+        }
+        for (int o = 0; o < BLOCK; o++) {
+            uint32_t bits = (uint32_t)block->scales[o] << 16;
+            __builtin_memcpy(scales + o, &bits, sizeof bits);
+        }
+        for (int row = 0; row < rows; row++) {
+            int64_t at = row * x.groups + group;
+            int32_t sum[BLOCK];
+            for (int o = 0; o < BLOCK; o++) sum[o] = x.corrections[at];
+            for (int quad = 0; quad < QUADS; quad++)
+                add_products(codes[quad], (const int8_t *)x.codes + at * GROUP + quad * QUAD, sum);
+            for (int o = 0; o < BLOCK; o++) sums[row * stride + o] += (float)sum[o] * scales[o] * x.scales[at];
+        }
+    }
+}
+
+static int supported(void) {
+    return 1;
+}
+
+#define KERNELS kernels_plain
+#define NAME "plain"
+#include "forward.h"

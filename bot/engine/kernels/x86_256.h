@@ -1,0 +1,35 @@
+/* Vectors of 32 bytes: eight outputs, a quad of each. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "tile.h"
+
+typedef __m256i ints;
+typedef __m256 floats;
+
+enum { LANES = 8 };
+
+/* A quad of one row's activations beside every output's. */
+TILE ints broadcast_quad(const int8_t *codes) {
+    int32_t quad;
+    memcpy(&quad, codes, sizeof quad);
+    return _mm256_set1_epi32(quad);
+}
+
+/* bfloat16: the upper half of a float32's bits. */
+TILE floats load_bfloats(const uint16_t *from) {
+    ints wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+TILE ints load(const void *from) { return _mm256_loadu_si256(from); }
+TILE ints low_halves(ints bytes) { return _mm256_and_si256(bytes, _mm256_set1_epi8(15)); }
+TILE ints high_halves(ints bytes) { return low_halves(_mm256_srli_epi16(bytes, 4)); }
+TILE ints without_sign(ints codes) { return _mm256_xor_si256(codes, _mm256_set1_epi8(-128)); }
+TILE ints broadcast_int(int32_t number) { return _mm256_set1_epi32(number); }
+TILE floats to_floats(ints numbers) { return _mm256_cvtepi32_ps(numbers); }
+TILE floats load_floats(const float *from) { return _mm256_loadu_ps(from); }
+TILE void store_floats(float *into, floats numbers) { _mm256_storeu_ps(into, numbers); }
+TILE floats broadcast_float(float number) { return _mm256_set1_ps(number); }
+TILE floats times(floats a, floats b) { return _mm256_mul_ps(a, b); }
+TILE floats multiply_add(floats a, floats b, floats c) { return _mm256_fmadd_ps(a, b, c); }

@@ -1,0 +1,100 @@
+/* Tiles of x86's instruction sets that multiply bytes without a sign by bytes with one.
+ *
+ * A vector holds a quad of each of LANES outputs; a quad of a row's activations stands beside all of them:
+ *
+ *   weights      o0: w0 w1 w2 w3 | o1: w0 w1 w2 w3 | ...      without a sign
+ *   activations      x0 x1 x2 x3 |     x0 x1 x2 x3 | ...      with a sign
+ *   sum          += the four products of each              in 32 bits (or, on AVX2, two by two in 16)
+ *
+ * Before this header: vectors (x86_256.h, or avx512.c's), OUTPUTS(rows), how many outputs are multiplied at
+ * once so that all sums stay in registers, and of a group's products
+ *   begin(correction), dot(sum, weights, activations), whole(sum, correction) */
+
+/* `total` holds sums of rows by outputs, from `first` on. */
+TILE void load_totals(int rows, int outputs, const float *sums, int stride, floats *total) {
+    UNROLL for (int row = 0; row < rows; row++)
+        UNROLL for (int o = 0; o < outputs / LANES; o++)
+            total[row * (outputs / LANES) + o] = load_floats(sums + row * stride + LANES * o);
+}
+
+TILE void store_totals(int rows, int outputs, const floats *total, float *sums, int stride) {
+    UNROLL for (int row = 0; row < rows; row++)
+        UNROLL for (int o = 0; o < outputs / LANES; o++)
+            store_floats(sums + row * stride + LANES * o, total[row * (outputs / LANES) + o]);
+}
+
+#ifndef OWN_TILE_INT8
+TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, int groups,
+                    struct ahead *ahead, float *sums, int stride) {
+    const int outputs = OUTPUTS(rows), vectors = outputs / LANES;
+    for (int first = 0; first < BLOCK; first += outputs) {
+        floats total[MOST_SUMS];
+        load_totals(rows, outputs, sums + first, stride, total);
+        for (int group = 0; group < groups; group++) {
+            const int8_t *codes = (const int8_t *)x.codes + group * GROUP;
+            ints sum[MOST_SUMS];
+            UNROLL for (int row = 0; row < rows; row++)
+                UNROLL for (int o = 0; o < vectors; o++)
+                    sum[row * vectors + o] = begin(x.corrections[row * x.groups + group]);
+            fetch(ahead);
+            UNROLL for (int quad = 0; quad < QUADS; quad++) {
+                UNROLL for (int o = 0; o < vectors; o++) {
+                    ints weights = without_sign(load(blocks[group].codes[quad][first + LANES * o]));
+                    UNROLL for (int row = 0; row < rows; row++) {
+                        ints quads = broadcast_quad(codes + row * x.groups * GROUP + quad * QUAD);
+                        sum[row * vectors + o] = dot(sum[row * vectors + o], weights, quads);
+                    }
+                }
+            }
+            UNROLL for (int row = 0; row < rows; row++) {
+                int64_t at = row * x.groups + group;
+                floats scale = broadcast_float(x.scales[at]);
+                UNROLL for (int o = 0; o < vectors; o++) {
+                    int i = row * vectors + o;
+                    total[i] = multiply_add(to_floats(whole(sum[i], x.corrections[at])), scale, total[i]);
+                }
+            }
+        }
+        store_totals(rows, outputs, total, sums + first, stride);
+    }
+}
+#endif
+
+TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, int groups,
+                    struct ahead *ahead, float *sums, int stride) {
+    const int outputs = OUTPUTS(rows), vectors = outputs / LANES;
+    for (int first = 0; first < BLOCK; first += outputs) {
+        floats total[MOST_SUMS];
+        load_totals(rows, outputs, sums + first, stride, total);
+        for (int group = 0; group < groups; group++) {
+            const struct int4_block *block = blocks + group;
+            const int8_t *codes = (const int8_t *)x.codes + group * GROUP;
+            ints sum[MOST_SUMS];
+            UNROLL for (int row = 0; row < rows; row++)
+                UNROLL for (int o = 0; o < vectors; o++)
+                    sum[row * vectors + o] = begin(x.corrections[row * x.groups + group]);
+            fetch(ahead);
+            UNROLL for (int pair = 0; pair < QUADS / 2; pair++) {
+                UNROLL for (int o = 0; o < vectors; o++) {
+                    ints both = load(block->codes[pair][first + LANES * o]);
+                    ints even = low_halves(both), odd = high_halves(both);
+                    UNROLL for (int row = 0; row < rows; row++) {
+                        const int8_t *quads = codes + row * x.groups * GROUP + pair * 2 * QUAD;
+                        ints *to = &sum[row * vectors + o];
+                        *to = dot(dot(*to, even, broadcast_quad(quads)), odd, broadcast_quad(quads + QUAD));
+                    }
+                }
+            }
+            UNROLL for (int o = 0; o < vectors; o++) {
+                floats weight_scales = load_bfloats(block->scales + first + LANES * o);
+                UNROLL for (int row = 0; row < rows; row++) {
+                    int64_t at = row * x.groups + group;
+                    int i = row * vectors + o;
+                    floats scale = times(weight_scales, broadcast_float(x.scales[at]));
+                    total[i] = multiply_add(to_floats(whole(sum[i], x.corrections[at])), scale, total[i]);
+                }
+            }
+        }
+        store_totals(rows, outputs, total, sums + first, stride);
+    }
+}

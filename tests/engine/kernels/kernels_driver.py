@@ -1,0 +1,166 @@
+"""The kernels of many processors, each in a process of its own (driver.c), and what they are to compute."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bot.engine.kernels.build_library import (
+    FLAGS,
+    HERE,
+    INSTRUCTION_SETS,
+    compile_objects,
+    machine,
+    system_compiler,
+    zig_compiler,
+)
+from bot.engine.weights.quantize import BLOCK, GROUP, pack_int4, pack_int8
+
+ROOM = Path(__file__).parent
+QEMU = "qemu-aarch64-static"
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
+Floats = NDArray[np.float32]
+
+
+class ToolMissing(Exception):
+    """What these kernels need to be compiled or run."""
+
+
+@dataclass
+class Matrix:
+    """A quantized matrix: codes as they are multiplied, without int4's offset."""
+
+    bits: int
+    codes: NDArray[np.int64]  # [outputs, inputs]
+    scales: Floats  # [outputs], of int4 [outputs, groups] in bfloat16
+    bias: Floats | None = None
+
+    def packed(self) -> bytes:
+        """As driver.c reads it."""
+        outputs, inputs = self.codes.shape
+        more = ((0, -outputs % BLOCK), (0, -inputs % GROUP))
+        codes = np.pad(self.codes, more)
+        bias = b"" if self.bias is None else np.pad(self.bias, more[0]).tobytes()
+        if self.bits == 8:
+            return pack_int8(codes.astype(np.int8)).tobytes() + np.pad(self.scales, more[0]).tobytes() + bias
+        upper = (np.pad(self.scales, (more[0], (0, 0))).view(np.uint32) >> 16).astype(np.uint16)
+        return pack_int4((codes + 8).astype(np.uint8), upper).tobytes() + bias
+
+    def product(self, x: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """x W^T + bias over the quantized x, and how far float32 sums from group to group may be from it."""
+        more = -x.shape[1] % GROUP
+        weights = np.pad(self.codes, ((0, 0), (0, more))).reshape(len(self.codes), -1, GROUP)
+        codes, scales = quantized(np.pad(x, ((0, 0), (0, more))).reshape(len(x), -1, GROUP))
+        x, scale = codes * scales[:, :, None], self.scales.astype(np.float64)
+        weights = weights * (scale[:, None, None] if self.bits == 8 else scale[:, :, None])
+        bias = np.zeros(len(weights)) if self.bias is None else self.bias.astype(np.float64)
+        size = np.tensordot(np.abs(x), np.abs(weights), ((1, 2), (1, 2))) + np.abs(bias)
+        right = np.tensordot(x, weights, ((1, 2), (1, 2))) + bias
+        return right, size * (codes.shape[1] + 8) * 2.0**-24 + 1e-37
+
+
+def quantized(groups: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Activations [rows, groups, 32] in 8 bits: codes and [rows, groups] scales."""
+    peak = np.abs(groups).max(2)
+    with np.errstate(all="ignore"):
+        inverse = np.where(peak > np.float32(1e-30), np.float32(127) / peak, np.float32(0))
+        codes = np.rint(groups * inverse[:, :, None])
+    scales = np.where(np.isfinite(peak), peak / np.float32(127), np.nan)
+    return np.nan_to_num(codes).astype(np.float64), scales.astype(np.float64)
+
+
+@dataclass
+class Build:
+    """How the driver is compiled and run. kernels: of which processor's; empty: all that this one has."""
+
+    compiler: Sequence[str] | None
+    sets: Mapping[str, Sequence[str]]
+    extra: Sequence[str] = ()
+    runner: Sequence[str] = ()
+    kernels: Sequence[str] = ()
+    needs: Mapping[str, bool] = field(default_factory=dict)
+
+    def executable(self, folder: Path) -> list[str]:
+        """The command of the compiled driver. Raises ToolMissing and BuildError."""
+        needs = {"a C compiler, or the package ziglang": self.compiler is not None, **self.needs}
+        if missing := [name for name, there in needs.items() if not there]:
+            raise ToolMissing(f"needs {', '.join(missing)}")
+        assert self.compiler is not None
+        objects, unknown = compile_objects(self.compiler, folder, self.sets, self.extra)
+        assert not unknown
+        into = folder / "driver"
+        source = [f"-I{HERE}", str(ROOM / "driver.c")]
+        subprocess.run(
+            [*self.compiler, *FLAGS, *self.extra, *source, *objects, "-lm", "-o", str(into)], check=True
+        )
+        return [*self.runner, str(into)]
+
+
+def builds() -> dict[str, Build]:
+    """Every kernel there is, on this processor, emulated or in C in place of the instructions."""
+    native, zig = system_compiler() or zig_compiler(), zig_compiler()
+    here = INSTRUCTION_SETS.get(machine(), {})
+    simde = (f"-I{ROOM / 'simde'}", "-Wno-psabi", "-O0")  # all else takes minutes to compile
+    arm = {
+        "compiler": [*zig, "-target", "aarch64-linux-musl", "-static"] if zig else None,
+        "sets": INSTRUCTION_SETS["aarch64"],
+        "needs": {f"{QEMU} (Debian: qemu-user-static)": shutil.which(QEMU) is not None},
+    }
+    return {
+        "native": Build(native, here),
+        "sanitized": Build(native, here, SANITIZE),
+        "x86 in C": Build(
+            native,
+            dict.fromkeys(("avx_vnni", "avx512_vnni"), simde),
+            kernels=("avx-vnni", "avx512-vnni"),
+            needs={"SIMDe (Debian: libsimde-dev)": Path("/usr/include/simde/x86/avx512.h").is_file()},
+        ),
+        "cortex-a72": Build(**arm, runner=(QEMU, "-cpu", "cortex-a72"), kernels=("plain",)),
+        "cortex-a76": Build(**arm, runner=(QEMU, "-cpu", "cortex-a76"), kernels=("neon-dotprod",)),
+        "armv9": Build(**arm, runner=(QEMU, "-cpu", "max"), kernels=("neon-i8mm",)),
+    }
+
+
+class Driver:
+    """One processor's kernels, waiting for requests."""
+
+    def __init__(self, command: Sequence[str], kernels: str) -> None:
+        self.kernels = kernels
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        self._process = subprocess.Popen(
+            [*command, kernels], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+        )
+
+    def multiply(self, matrix: Matrix, x: Floats, threads: int = 1) -> Floats:
+        """x W^T + bias, [rows, outputs]."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        (outputs, inputs), rows = matrix.codes.shape, len(x)
+        header = struct.pack("6i", threads, rows, matrix.bits, outputs, inputs, matrix.bias is not None)
+        try:
+            self._process.stdin.write(header + matrix.packed() + x.tobytes())
+            self._process.stdin.flush()
+            answer = self._process.stdout.read(4 * rows * outputs)
+        except BrokenPipeError:
+            answer = b""
+        if len(answer) < 4 * rows * outputs:
+            self._errors.seek(0)
+            raise AssertionError(f"{self.kernels} ended: {self._errors.read().decode(errors='replace')}")
+        return np.frombuffer(answer, np.float32).reshape(rows, outputs)
+
+    def close(self) -> None:
+        self._process.communicate()
+        self._errors.close()
+
+
+def supported(command: Sequence[str]) -> list[str]:
+    """The names of the kernels that the processor has, the best first."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

@@ -1,0 +1,227 @@
+"""The kernels' decoder answers as float32 does with the same quantized weights: every family and pass."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from random_model import random_model
+
+from bot.engine import EngineError
+from bot.engine.config.arrays import Floats
+from bot.engine.config.precision import QUANTIZED
+from bot.engine.factory import open_decoder
+from bot.engine.kernels.bindings import choose_kernels, runnable
+from bot.engine.kernels.decoder import CompiledDecoder
+from bot.engine.model.decoder import Chunk, Decoder
+from bot.engine.model.token_tree import TokenTree
+from bot.engine.model.torch_decoder import Linear, TorchDecoder
+from bot.engine.weights.quantize import GROUP, quantize_int4, quantize_int8
+
+# Of each family a shape whose heads and sizes are whole blocks, and one whose are not.
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen2": ("qwen2", {"vocab_size": 320, "hidden_size": 128}),
+    "qwen3": ("qwen3", {"vocab_size": 320, "hidden_size": 128, "head_dim": 32}),
+    "llama": ("llama", {"vocab_size": 320, "hidden_size": 128}),
+    "qwen2, uneven": (
+        "qwen2",
+        {"vocab_size": 283, "hidden_size": 72, "intermediate_size": 100, "num_attention_heads": 6},
+    ),
+    "qwen3, wide heads": ("qwen3", {"vocab_size": 272, "hidden_size": 48, "head_dim": 80}),
+    "llama, small heads": (
+        "llama",
+        {"vocab_size": 272, "hidden_size": 40, "num_attention_heads": 5, "num_key_value_heads": 5},
+    ),
+}
+# The norm of the error to that of the float32 answer with the same rounded weights and activations. Now and
+# then an activation next to a half is rounded the other way, by one of 127 steps; test_multiply.py is exact.
+CLOSE = 0.01
+
+
+class RoundedLinear(Linear):
+    """A projection of activations rounded as the kernels round them: to 8 bits, a scale for each group."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        rest = -x.shape[1] % GROUP
+        groups = torch.nn.functional.pad(x, (0, rest)).view(len(x), -1, GROUP)
+        peaks = groups.abs().amax(2, keepdim=True)
+        rounded = (groups * (127 / peaks.clamp(min=1e-30))).round() * (peaks / 127)
+        return super().__call__(rounded.view(len(x), -1)[:, : x.shape[1]])
+
+
+def rounded(decoder: Decoder) -> Decoder:
+    """torch's decoder with such projections."""
+    assert type(decoder) is TorchDecoder
+    for layer in decoder._layers:
+        for linear in (layer.qkv, layer.out, layer.gate, layer.up, layer.down):
+            linear.__class__ = RoundedLinear
+    return decoder
+
+
+def quantized(weight: torch.Tensor, precision: str) -> torch.Tensor:
+    """A weight as the precision keeps it, as float32."""
+    outputs, inputs = weight.shape
+    numbers = np.zeros((outputs, -(-inputs // GROUP) * GROUP), np.float32)
+    numbers[:, :inputs] = weight.detach().numpy()
+    if precision == "int8":
+        codes, scales = quantize_int8(numbers)
+        found = codes * scales[:, None]
+    else:
+        nibbles, halves = quantize_int4(numbers)
+        each = (halves.astype(np.uint32) << 16).view(np.float32).repeat(GROUP, 1)
+        found = (nibbles.astype(np.float32) - 8) * each
+    return torch.from_numpy(found[:, :inputs].copy())
+
+
+@pytest.fixture(scope="module", params=[(s, p) for s in SHAPES for p in QUANTIZED], ids=" ".join)
+def directories(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path, str]:
+    """A model, the same with its quantized weights as float32, and the precision."""
+    name, precision = request.param
+    family, sizes = SHAPES[name]
+    model = random_model(family, **sizes)
+    directory = tmp_path_factory.mktemp("kernels")
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.q_proj.weight.mul_(0.1)  # no attention so sharp that rounding decides
+    model.save_pretrained(directory / "model")
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            if isinstance(module, torch.nn.Linear) and name != "lm_head":
+                module.weight.copy_(quantized(module.weight, precision))
+    model.save_pretrained(directory / "quantized")
+    return directory / "model", directory / "quantized", precision
+
+
+@pytest.fixture(scope="module", params=runnable())
+def pair(request: pytest.FixtureRequest, directories: tuple[Path, Path, str]) -> tuple[Decoder, Decoder]:
+    """One variant's decoder, and torch's with the same rounded weights and activations in float32."""
+    model, exact, precision = directories
+    found = open_decoder(model, precision, threads=2, kernels=request.param)
+    return found, rounded(open_decoder(exact, "fp32"))
+
+
+def error(found: Floats, expected: Floats) -> float:
+    """Relative to the norm of what is expected."""
+    assert found.shape == expected.shape
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def test_it_is_the_kernels_decoder_that_is_opened(pair: tuple[Decoder, Decoder]) -> None:
+    assert type(pair[0]) is CompiledDecoder
+    assert type(pair[1]) is TorchDecoder
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 11, 12, 13, 17, 40])
+def test_any_number_of_tokens_at_once(pair: tuple[Decoder, Decoder], count: int) -> None:
+    ids = [(7 * at + 3) % 250 for at in range(count)]
+    found, expected = (each.forward([Chunk(ids, each.new_cache())]) for each in pair)
+    assert error(found, expected) < CLOSE
+
+
+def test_token_by_token_after_a_prompt(pair: tuple[Decoder, Decoder]) -> None:
+    ids = [(5 * at + 1) % 250 for at in range(90)]
+    states = []
+    for decoder in pair:
+        cache = decoder.new_cache()
+        parts = [ids[:70], *([token] for token in ids[70:])]
+        states.append(
+            np.concatenate([decoder.forward([Chunk(part, cache)], last_only=True) for part in parts])
+        )
+    assert error(states[0], states[1]) < CLOSE
+
+
+def test_several_sequences_in_one_pass_stay_apart(pair: tuple[Decoder, Decoder]) -> None:
+    states = []
+    for decoder in pair:
+        caches = [decoder.new_cache() for _ in range(4)]
+        for number, cache in enumerate(caches):
+            decoder.forward([Chunk(list(range(10 * number, 10 * number + 3 * number + 1)), cache)])
+        first = decoder.forward([Chunk([9], cache) for cache in caches])
+        uneven = [Chunk([8] * size, cache) for size, cache in zip((1, 6, 2, 1), caches, strict=True)]
+        states.append((first, decoder.forward(uneven), decoder.forward([Chunk([7], c) for c in caches])))
+    for found, expected in zip(*states, strict=True):
+        assert error(found, expected) < CLOSE
+
+
+def test_branches_see_their_own_tokens_only(pair: tuple[Decoder, Decoder]) -> None:
+    tree = TokenTree()
+    for ids in ([5, 6, 7], [5, 6, 8, 9], [5, 3], [4]):
+        tree.add(ids)
+    states = []
+    for decoder in pair:
+        cache = decoder.new_cache()
+        decoder.forward([Chunk(list(range(30)), cache)])
+        chunk = Chunk(tree.tokens, cache, depths=tree.depths, mask=tree.mask())
+        rows = [len(tree.tokens) - 1, 2, 2, 0]
+        states.append(decoder.forward([chunk], rows=rows))
+    assert error(states[0], states[1]) < CLOSE
+
+
+def test_a_pass_has_the_same_numbers_however_it_is_cut(pair: tuple[Decoder, Decoder]) -> None:
+    """Not nearly: a text's scores must not depend on what is read beside it."""
+    decoder, ids = pair[0], [(11 * at + 5) % 250 for at in range(37)]
+    whole = decoder.forward([Chunk(ids, decoder.new_cache())])
+    for size in (1, 3, 4, 6, 30):
+        cache = decoder.new_cache()
+        parts = [decoder.forward([Chunk(ids[at : at + size], cache)]) for at in range(0, len(ids), size)]
+        assert np.array_equal(np.concatenate(parts), whole)
+    beside = decoder.forward([Chunk(ids[:9], decoder.new_cache()), Chunk(ids, decoder.new_cache())])
+    assert np.array_equal(beside[9:], whole)
+    assert np.array_equal(decoder.logits(whole)[5], decoder.logits(whole[5:6])[0])
+
+
+def test_logits_of_several_rows(pair: tuple[Decoder, Decoder]) -> None:
+    hidden = pair[1].forward([Chunk(list(range(6)), pair[1].new_cache())])
+    for count in (1, 2, 6):
+        exact, found = pair[1].logits(hidden[:count]), pair[0].logits(hidden[:count])
+        assert error(found, exact) < 0.02  # the head is in int8 either way
+        chosen = exact[np.arange(count), found.argmax(1)]
+        assert (exact.max(1) - chosen).max() < 0.02 * exact.std(), "another only where both are as likely"
+
+
+def test_nan_spoils_its_own_row_only(pair: tuple[Decoder, Decoder]) -> None:
+    decoder = pair[0]
+    caches = [decoder.new_cache() for _ in range(3)]
+    for cache in caches:
+        decoder.forward([Chunk([1, 2, 3], cache)])
+    expected = decoder.forward([Chunk([4], cache) for cache in caches])
+    for cache in caches:
+        cache.truncate(3)
+    caches[1].states[0, :, 1] = float("nan")
+    found = decoder.forward([Chunk([4], cache) for cache in caches])
+    assert np.isnan(found[1]).all()
+    assert np.array_equal(found[[0, 2]], expected[[0, 2]])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_any_number_of_threads_gives_the_same(tmp_path: Path, threads: int) -> None:
+    random_model("qwen2", vocab_size=320, hidden_size=128).save_pretrained(tmp_path)
+    ids = list(range(40))
+    two, other = (open_decoder(tmp_path, "int8", threads=count) for count in (2, threads))
+    found, expected = (each.forward([Chunk(ids, each.new_cache())]) for each in (other, two))
+    assert np.array_equal(found, expected)
+
+
+def test_its_threads_end_with_it(tmp_path: Path) -> None:
+    random_model("qwen2", vocab_size=320, hidden_size=128).save_pretrained(tmp_path)
+    gc.collect()  # of the decoders of other tests
+    before = psutil.Process().num_threads()
+    decoder = open_decoder(tmp_path, "int8", threads=3)
+    decoder.forward([Chunk([1, 2], decoder.new_cache())])
+    assert psutil.Process().num_threads() == before + 2
+    del decoder
+    gc.collect()
+    assert psutil.Process().num_threads() == before
+
+
+def test_kernels_that_are_not_here_are_refused_by_name() -> None:
+    with pytest.raises(EngineError, match=r"KERNELS=fast: there are no such kernels; here are auto, .*plain"):
+        choose_kernels("fast")
+    assert choose_kernels("plain").name == b"plain"

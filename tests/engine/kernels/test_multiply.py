@@ -1,0 +1,118 @@
+"""Products with quantized weights, by every processor's kernels, against the same numbers in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernels_driver import Driver, Floats, Matrix, supported
+
+pytestmark = pytest.mark.emulators
+
+VALUES: dict[str, Callable[[np.random.Generator, tuple[int, int]], object]] = {
+    "usual": lambda rng, shape: rng.normal(size=shape),
+    "an outlier in some groups": lambda rng, shape: (
+        rng.normal(size=shape) * 1000.0 ** (rng.random(shape) < 0.02)
+    ),
+    "zeros": lambda rng, shape: np.zeros(shape),
+    "mostly zeros": lambda rng, shape: rng.normal(size=shape) * (rng.random(shape) < 0.05),
+    "halves, to be rounded to even": lambda rng, shape: rng.integers(-254, 255, shape) / 2,
+    "denormal": lambda rng, shape: rng.normal(size=shape) * 1e-40,
+    "as small as is kept": lambda rng, shape: rng.normal(size=shape) * 1e-28,
+    "large": lambda rng, shape: rng.normal(size=shape) * 1e25,
+    "the largest codes": lambda rng, shape: rng.choice([-3.0, 3.0], shape),
+}
+
+
+def random_matrix(rng: np.random.Generator, bits: int, outputs: int, inputs: int, bias: bool) -> Matrix:
+    """All codes, of both signs and both ends, and scales of many sizes."""
+    low, high = (-127, 127) if bits == 8 else (-8, 7)
+    codes = rng.integers(low, high + 1, (outputs, inputs))
+    scales = rng.choice([1, -1], (outputs, -(-inputs // 32))) * np.exp(
+        rng.normal(size=(outputs, -(-inputs // 32)))
+    )
+    kept = np.abs(scales[:, 0]).astype(np.float32) if bits == 8 else to_bfloat16(scales)
+    return Matrix(bits, codes, kept, rng.normal(size=outputs).astype(np.float32) if bias else None)
+
+
+def to_bfloat16(numbers: object) -> Floats:
+    bits = np.asarray(numbers, np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
+    return bits.view(np.float32)
+
+
+def assert_right(driver: Driver, matrix: Matrix, x: Floats, found: Floats) -> None:
+    right, bound = matrix.product(x)
+    wrong = np.argwhere(~(np.abs(found - right) <= bound))
+    assert not len(wrong), f"{driver.kernels}: rows and outputs {wrong[:5].tolist()} of {found.shape}"
+
+
+@settings(max_examples=40)
+@given(
+    bits=st.sampled_from([4, 8]),
+    rows=st.integers(1, 20),
+    outputs=st.integers(1, 100),
+    inputs=st.integers(1, 150) | st.sampled_from([32, 1024, 1056, 2080]),
+    bias=st.booleans(),
+    values=st.sampled_from(sorted(VALUES)),
+    seed=st.integers(0, 1 << 32),
+    threads=st.sampled_from([1, 2, 3, 5]),
+)
+def test_every_row_is_right_and_the_same_alone_and_with_any_threads(
+    drivers: list[Driver],
+    bits: int,
+    rows: int,
+    outputs: int,
+    inputs: int,
+    bias: bool,
+    values: str,
+    seed: int,
+    threads: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    matrix = random_matrix(rng, bits, outputs, inputs, bias)
+    x = np.asarray(VALUES[values](rng, (rows, inputs)), np.float32)
+    for driver in drivers:
+        together = driver.multiply(matrix, x, threads)
+        assert_right(driver, matrix, x, together)
+        for row in range(rows):
+            assert driver.multiply(matrix, x[row : row + 1]).tobytes() == together[row].tobytes()
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("inputs", [8960, 18944])
+def test_nothing_overflows_when_all_codes_are_the_largest(
+    drivers: list[Driver], bits: int, inputs: int
+) -> None:
+    ends = np.array([-127, 127] if bits == 8 else [-8, 7])
+    signs = np.array([[1, 1], [1, -1]])
+    codes = np.tile(ends[(signs > 0).astype(int)], (8, inputs // 2))
+    scales = np.full((16,) if bits == 8 else (16, inputs // 32), 0.5, np.float32)
+    matrix = Matrix(bits, codes, scales)
+    x = np.tile(np.array([[1, 1], [-1, -1], [1, -1], [-1, 1]], np.float32) * 1e20, (2, inputs // 2))[:7]
+    for driver in drivers:
+        assert_right(driver, matrix, x, driver.multiply(matrix, x))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("spoil", [np.nan, -np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_spoils_its_row_alone(drivers: list[Driver], bits: int, spoil: float) -> None:
+    rng = np.random.default_rng(7)
+    matrix = random_matrix(rng, bits, 70, 100, True)
+    x = rng.normal(size=(11, 100)).astype(np.float32)
+    for driver in drivers:
+        whole = driver.multiply(matrix, x)
+        for row in range(len(x)):
+            spoiled = x.copy()
+            spoiled[row, 9 * row] = spoil
+            found = driver.multiply(matrix, spoiled)
+            assert np.isnan(found[row]).all()
+            assert np.delete(found, row, 0).tobytes() == np.delete(whole, row, 0).tobytes()
+
+
+@pytest.mark.parametrize("build", ["cortex-a72", "cortex-a76", "armv9"])
+def test_an_arm_processor_is_known_for_what_it_has(command: Callable[[str], list[str]], build: str) -> None:
+    known = {"cortex-a72": 0, "cortex-a76": 1, "armv9": 2}[build]
+    assert supported(command(build)) == ["neon-i8mm", "neon-dotprod", "plain"][2 - known :]
