@@ -86,7 +86,7 @@ class EmotionClassifier:
             equal = 1 / (len(chosen.labels) - len(forbidden))
             rows: list[list[float] | None] = []
             for some in turns(legible):
-                rows += await asyncio.gather(*(self._score(chosen, each, exact=True) for each in some))
+                rows += await asyncio.gather(*(self._score(chosen, each) for each in some))
             calibration = await self._calibration(chosen, read, rows)
             shares = iter(calibration.probabilities(row, forbidden)[at] if row else equal for row in rows)
             return [next(shares) if has_letters(normalize_text(each)) else equal for each in texts]
@@ -130,10 +130,10 @@ class EmotionClassifier:
             return _uncalibrated(role)
         return (await self.calibrations(role)).of(text)
 
-    async def _score(self, role: Role, text: str, *, exact: bool = False) -> list[float] | None:
+    async def _score(self, role: Role, text: str) -> list[float] | None:
         """The text's scores; None where the model answers no label to it."""
         try:
-            return (await self._scorer.score(role, text, exact=exact)).mean
+            return (await self._scorer.score(role, text)).mean
         except NoLabel:
             return None
 

@@ -39,43 +39,41 @@ class Scorer:
     def __init__(self, engine: Engine, *, by_name: bool = False) -> None:
         self._engine, self._by_name = engine, by_name
 
-    async def score(self, role: Role, text: str, *, exact: bool = False) -> Scores:
+    async def score(self, role: Role, text: str) -> Scores:
         """The mean log-probability of each label's spellings; a long text's parts one after the other.
 
         The mean is AnsweredScores where the scores of one part are.
-        exact: as in Engine.score; True for comparing texts that differ by little, where the faster
-            way would round the difference off.
         Raises PromptTooLong where not even a small chunk fits, NoLabel and other kinds of EngineError.
         """
         spans = parts_read(text)
         read = [(span, normalize_text(text[slice(*span)])) for span in spans]
         filled = [(span, part) for span, part in read if part] or read[:1]
-        rows = [await self._score_chunk(role, part, exact) for _, part in filled]
+        rows = [await self._score_chunk(role, part) for _, part in filled]
         mean = weighted_mean(rows, [max(1, len(part)) for _, part in filled])
         parts = [(span, row) for (span, _), row in zip(filled, rows, strict=True)]
         return Scores(mean, parts, len(text) - sum(end - start for start, end in spans))
 
-    async def score_many(self, role: Role, texts: Sequence[str], *, exact: bool = False) -> list[list[float]]:
+    async def score_many(self, role: Role, texts: Sequence[str]) -> list[list[float]]:
         """The mean scores of several texts, some of which share passes through the model."""
         found: list[Scores] = []
         for some in turns(texts):
-            found += await asyncio.gather(*(self.score(role, text, exact=exact) for text in some))
+            found += await asyncio.gather(*(self.score(role, text) for text in some))
         return [each.mean for each in found]
 
-    async def _score_chunk(self, role: Role, chunk: str, exact: bool) -> list[float]:
+    async def _score_chunk(self, role: Role, chunk: str) -> list[float]:
         try:
-            return await self._score_prompt(role, chunk, exact)
+            return await self._score_prompt(role, chunk)
         except PromptTooLong:
             if len(chunk) <= MIN_CHUNK_SIZE:
                 raise
         halves = [chunk[start:end] for start, end in chunks(chunk, (len(chunk) + 1) // 2)]
-        scores = [await self._score_chunk(role, half, exact) for half in halves]
+        scores = [await self._score_chunk(role, half) for half in halves]
         return weighted_mean(scores, [len(half) for half in halves])
 
-    async def _score_prompt(self, role: Role, text: str, exact: bool) -> list[float]:
+    async def _score_prompt(self, role: Role, text: str) -> list[float]:
         spellings = [(label.name,) if self._by_name else label.spellings for label in role.labels]
         flat = [spelling for each in spellings for spelling in each]
-        scores = await self._engine.score(role.prompt(text), flat, exact=exact)
+        scores = await self._engine.score(role.prompt(text), flat, exact=False)
         lowest = max(scores) - MAX_DISTANCE
         remaining = iter(max(score, lowest) for score in scores)
         means = [sum(next(remaining) for _ in each) / len(each) for each in spellings]
