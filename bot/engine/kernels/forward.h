@@ -50,7 +50,8 @@ static void qkv_piece(const void *context, int32_t piece, int thread) {
     const struct pass *pass = step->pass;
     const struct model *model = pass->model;
     int head_dim = model->head_dim, heads = heads_together(head_dim), queries = model->num_heads;
-    int width = heads * head_dim, rotated = queries + model->num_kv_heads, all = rotated + model->num_kv_heads;
+    int width = heads * head_dim, rotated = queries + model->num_kv_heads;
+    int all = rotated + model->num_kv_heads;
     float *made = scratch_of(pass, thread);
     int block = piece * (width / BLOCK), end = blocks_of(step->matrix->outputs);
     for (int i = 0; i < width / BLOCK && block + i < end; i++)
@@ -61,12 +62,13 @@ static void qkv_piece(const void *context, int32_t piece, int thread) {
             int head = piece * heads + i;
             float *numbers = made + (int64_t)row * width + i * head_dim;
             const float *norm = head < queries ? step->layer->query_norm : step->layer->key_norm;
-            if (head < rotated && norm != NULL) rms_norm(numbers, norm, head_dim, model->rms_norm_eps, numbers);
+            if (head < rotated && norm != NULL)
+                rms_norm(numbers, norm, head_dim, model->rms_norm_eps, numbers);
             if (head < rotated) rotate(numbers, token->rotation, head_dim);
             int64_t slot = (int64_t)step->number * 2 * model->num_kv_heads + head - queries;
-            float *into = head < queries
-                              ? pass->queries + ((int64_t)row * queries + head) * head_dim
-                              : token->cache + (slot * token->capacity + token->before + token->own) * head_dim;
+            int64_t place = slot * token->capacity + token->before + token->own;
+            float *into = head < queries ? pass->queries + ((int64_t)row * queries + head) * head_dim
+                                         : token->cache + place * head_dim;
             memcpy(into, numbers, (size_t)head_dim * sizeof *into);
         }
     }
@@ -122,7 +124,8 @@ static void inner_piece(const void *context, int32_t block, int thread) {
     for (int row = 0; row < step->rows; row++) {
         float inner[GROUP];
         gate_inner(gate + row * BLOCK, up + row * BLOCK, inner);
-        quantize_group(inner, &pass->inner, step->layer->down.bits, (int64_t)row * pass->inner.groups + block);
+        int64_t at = (int64_t)row * pass->inner.groups + block;
+        quantize_group(inner, &pass->inner, step->layer->down.bits, at);
     }
 }
 
@@ -178,8 +181,8 @@ static void forward(struct pool *pool, const struct pass *pass) {
 static void quantize_piece(const void *context, int32_t row, int thread) {
     (void)thread;
     const struct product *product = context;
-    int inputs = product->matrix->inputs;
-    quantize_row(product->x + (int64_t)row * inputs, inputs, &product->activations, product->matrix->bits, row);
+    int inputs = product->matrix->inputs, bits = product->matrix->bits;
+    quantize_row(product->x + (int64_t)row * inputs, inputs, &product->activations, bits, row);
 }
 
 static void product_piece(const void *context, int32_t block, int thread) {

@@ -51,8 +51,10 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
                 }
             }
             UNROLL for (int o = 0; o < vectors; o++) whole(rows, sum + o * rows);
-            UNROLL for (int i = 0; i < SUMS; i++)
-                total[i] = vfmaq_n_f32(total[i], vcvtq_f32_s32(sum[i]), x.scales[i % rows * x.groups + group]);
+            UNROLL for (int i = 0; i < SUMS; i++) {
+                float scale = x.scales[i % rows * x.groups + group];
+                total[i] = vfmaq_n_f32(total[i], vcvtq_f32_s32(sum[i]), scale);
+            }
         }
         store_totals(rows, total, sums + first, stride);
     }
@@ -69,7 +71,8 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
         for (int group = 0; group < groups; group++) {
             const struct int4_block *block = blocks + group;
             int32_t corrections[SUMS];
-            UNROLL for (int row = 0; row < rows; row++) corrections[row] = x.corrections[row * x.groups + group];
+            UNROLL for (int row = 0; row < rows; row++)
+                corrections[row] = x.corrections[row * x.groups + group];
             int32x4_t sum[SUMS];
             UNROLL for (int o = 0; o < vectors; o++) begin(rows, corrections, sum + o * rows);
             fetch(ahead);

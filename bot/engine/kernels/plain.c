@@ -53,7 +53,8 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
             for (int o = 0; o < BLOCK; o++) sum[o] = x.corrections[at];
             for (int quad = 0; quad < QUADS; quad++)
                 add_products(codes[quad], (const int8_t *)x.codes + at * GROUP + quad * QUAD, sum);
-            for (int o = 0; o < BLOCK; o++) sums[row * stride + o] += (float)sum[o] * scales[o] * x.scales[at];
+            float *into = sums + row * stride;
+            for (int o = 0; o < BLOCK; o++) into[o] += (float)sum[o] * scales[o] * x.scales[at];
         }
     }
 }

@@ -15,7 +15,8 @@ static uint32_t kept_state(void) {
 /* Intel's manual, volume 2A, CPUID: leaf 1 ECX; leaf 7 EBX and ECX; leaf 7.1 EAX. */
 int processor_has(enum feature feature) {
     enum { FMA = 1 << 12, OSXSAVE = 1 << 27, F16C = 1 << 29 };
-    enum { HAS_AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512DQ = 1 << 17, AVX512BW = 1 << 30, HAS_AVX_VNNI = 1 << 4 };
+    enum { HAS_AVX_VNNI = 1 << 4, HAS_AVX2 = 1 << 5 };
+    enum { AVX512F = 1 << 16, AVX512DQ = 1 << 17, AVX512BW = 1 << 30 };
     enum { HAS_AVX512_VNNI = 1 << 11, YMM = 0x06, ZMM = 0xE6 };
     const uint32_t AVX512VL = 1u << 31, avx512 = AVX512F | AVX512DQ | AVX512BW | AVX512VL;
     uint32_t a, b, c, d, leaf1, unused;

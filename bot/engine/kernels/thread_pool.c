@@ -28,7 +28,7 @@ enum { END_AT = 32 };
 struct pool {
     struct stretch *stretches; /* of each thread; where its own has nothing left, it takes from the others' */
     _Alignas(64) _Atomic int32_t done;
-    int32_t pieces;
+    _Atomic int32_t pieces; /* whoever was last in a step may look when the next has begun */
     int count; /* of stretches */
     _Alignas(64) atomic_int sleeping; /* threads that wait for a step */
     atomic_bool caller_sleeps;
@@ -55,7 +55,8 @@ static bool has_work(struct pool *pool) {
     return false;
 }
 
-/* Do pieces until none is left to claim: a thread's own stretch in order, as memory likes it, then others'. */
+/* Do pieces until none is left to claim: a thread's own stretch in order, as memory likes it, then the
+ * others'. */
 static void do_pieces(struct pool *pool, int thread) {
     for (int i = 0; i < pool->count; i++) {
         _Atomic uint64_t *stretch = &pool->stretches[(thread + i) % pool->count].left;

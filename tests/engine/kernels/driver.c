@@ -42,13 +42,14 @@ static void answer(const struct kernels *kernels, const struct request *request)
     float *x = received(rows * (size_t)request->inputs * sizeof *x);
     float *y = room(rows * (size_t)request->outputs * sizeof *y);
     struct matrix matrix = {blocks, scales, bias, request->outputs, request->inputs, request->bits};
-    struct activations activations = {room(quantized * GROUP * sizeof(int16_t)), room(quantized * sizeof(float)),
-                                      room(quantized * sizeof(int32_t)), groups};
+    struct activations activations = {room(quantized * GROUP * sizeof(int16_t)),
+                                      room(quantized * sizeof(float)), room(quantized * sizeof(int32_t)),
+                                      groups};
     struct pool *pool = pool_open(request->threads);
     if (pool == NULL) exit(2);
-    struct product product = {&matrix, x, y, activations, NULL, (int64_t)rows * BLOCK * (int64_t)sizeof(float),
-                              request->rows};
-    product.scratch = room((size_t)pool_threads(pool) * (size_t)product.scratch_bytes);
+    size_t scratch = rows * BLOCK * sizeof(float);
+    struct product product = {&matrix, x, y, activations, NULL, (int64_t)scratch, request->rows};
+    product.scratch = room((size_t)pool_threads(pool) * scratch);
     kernels->multiply(pool, &product);
     pool_close(pool);
     fwrite(y, sizeof *y, rows * (size_t)request->outputs, stdout);

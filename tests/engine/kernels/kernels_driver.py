@@ -134,7 +134,7 @@ class Driver:
 
     def __init__(self, command: Sequence[str], kernels: str) -> None:
         self.kernels = kernels
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
         self._process = subprocess.Popen(
             [*command, kernels], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
         )
