@@ -69,7 +69,9 @@ def bench(settings: Settings, directory: Path, role: Role, *, as_json: bool) -> 
     if not as_json:
         print("measuring, about a minute ...", file=sys.stderr, flush=True)
     start = time.perf_counter()
-    engine = open_local(directory, precision=settings.precision, threads=settings.threads)
+    engine = open_local(
+        directory, precision=settings.precision, threads=settings.threads, kernels=settings.kernels
+    )
     figures = asyncio.run(measure(engine, role, time.perf_counter() - start))
     print(json.dumps(asdict(figures), indent=2) if as_json else table(figures))
 

@@ -18,7 +18,6 @@ from bot.engine.kernels.bindings import AUTO, KernelsMissing, choose_kernels
 from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.local import LocalEngine
 from bot.engine.model.decoder import Decoder
-from bot.engine.remote import RemoteEngine
 from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.weights.checkpoint import EMBEDDING, Checkpoint, lm_head_name
 from bot.engine.weights.fuse import fused_parts
@@ -35,6 +34,8 @@ def open_engine(settings: Settings, directory: Path | None) -> Engine:
     directory: the model's; None asks the server at LLM_URL. Raises EngineError with the mend.
     """
     if directory is None:
+        from bot.engine.remote import RemoteEngine  # an HTTP client takes a quarter of a second to import
+
         return RemoteEngine(
             settings.llm_url,
             model=settings.llm_model,

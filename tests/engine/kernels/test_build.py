@@ -1,0 +1,184 @@
+"""The library is compiled whole or not at all, by whichever compiler there is; without one torch computes."""
+
+from __future__ import annotations
+
+import ctypes.util
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from patience import PATIENCE
+from random_model import random_model
+
+from bot.engine import EngineError
+from bot.engine.factory import open_decoder
+from bot.engine.kernels import bindings, build_library
+from bot.engine.kernels.bindings import KernelsMissing, load_library
+from bot.engine.kernels.build_library import BuildError, build, sources_digest, system_compiler, zig_compiler
+from bot.engine.model.decoder import Chunk
+from config.settings import ROOT
+
+
+@pytest.fixture
+def compiler() -> list[str]:
+    """Whichever there is."""
+    found = system_compiler() or zig_compiler()
+    if found is None:
+        pytest.skip("needs a C compiler, or the package ziglang")
+    return found
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the bot looks for its library: nothing is there."""
+    monkeypatch.setattr(bindings, "LIBRARY", tmp_path / "kernels.so")
+    load_library.cache_clear()
+    yield tmp_path / "kernels.so"
+    load_library.cache_clear()
+
+
+def test_a_build_is_loaded_and_knows_its_sources(compiler: list[str], library: Path) -> None:
+    assert build(compiler, library) == []
+    assert load_library().kernels_sources().decode() == sources_digest()
+    assert [*library.parent.iterdir()] == [library]
+
+
+@pytest.mark.parametrize("reason", ["absent", "damaged", "of other sources", "no library of kernels"])
+def test_without_the_library_a_sentence_says_so_and_torch_computes(
+    reason: str,
+    library: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if reason == "damaged":
+        library.write_bytes(b"\x7fELF" + bytes(100))
+    elif reason == "of other sources":
+        monkeypatch.setattr(bindings, "LIBRARY", build_library.LIBRARY)
+        monkeypatch.setattr(bindings, "sources_digest", lambda: "0" * 32)
+    elif reason == "no library of kernels":
+        monkeypatch.setattr(bindings, "LIBRARY", Path(ctypes.util.find_library("m") or "libm.so.6"))
+        monkeypatch.setattr(Path, "is_file", lambda _: True)
+    with pytest.raises(KernelsMissing, match="run `make setup`"):
+        load_library()
+    monkeypatch.undo()
+    monkeypatch.setattr(bindings, "LIBRARY", tmp_path / "none.so")
+    load_library.cache_clear()
+    random_model().save_pretrained(tmp_path / "model")
+    with caplog.at_level(logging.WARNING):
+        found = open_decoder(tmp_path / "model", "int8")
+    assert found.precision == "fp32"
+    assert "torch computes" in caplog.text
+    assert "make setup" in caplog.text
+    assert np.isfinite(found.forward([Chunk([1, 2, 3], found.new_cache())])).all()
+
+
+def test_a_compiler_that_fails_leaves_what_was_there(compiler: list[str], library: Path) -> None:
+    library.write_bytes(b"the one before")
+    with pytest.raises(BuildError, match="failed"):
+        build([*compiler, "-include", "no_such_file.h"], library)
+    with pytest.raises(BuildError, match="cannot be run"):
+        build(["no-such-compiler"], library)
+    assert library.read_bytes() == b"the one before"
+    assert [*library.parent.iterdir()] == [library]
+
+
+def test_an_instruction_set_that_the_compiler_does_not_know_is_left_out(
+    compiler: list[str], library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        build_library, "INSTRUCTION_SETS", {build_library.machine(): {"avx2": ("-mno-such-instructions",)}}
+    )
+    assert build(compiler, library) == ["avx2"]
+    assert [*bindings.all_kernels()] == ["plain"]
+
+
+SLOW = """#!/bin/sh
+echo begun >> "$BEGUN"
+sleep 60
+"""
+
+
+def test_a_killed_build_leaves_what_was_there(library: Path, tmp_path: Path) -> None:
+    library.write_bytes(b"the one before")
+    slow, begun = tmp_path / "slow-cc", tmp_path / "begun"
+    slow.write_text(SLOW, encoding="ascii")
+    slow.chmod(0o755)
+    os.mkfifo(begun)
+    code = "import sys; from pathlib import Path; from bot.engine.kernels.build_library import build;"
+    code += "build([sys.argv[1]], Path(sys.argv[2]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(slow), str(library)],
+        cwd=ROOT,
+        env={**os.environ, "BEGUN": str(begun)},
+        start_new_session=True,
+    ) as building:
+        assert begun.read_text(encoding="ascii").startswith("begun")
+        os.killpg(building.pid, signal.SIGKILL)
+    assert library.read_bytes() == b"the one before"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What is installed, in a directory of its own: a build leaves traces."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.so")
+    for name in ("bot", "handlers", "config"):
+        shutil.copytree(ROOT / name, tmp_path / "checkout" / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / "checkout")
+    return tmp_path / "checkout"
+
+
+BACKEND = """
+import sys
+from bot.engine.kernels import build_backend, build_library
+build_library.system_compiler = lambda: None
+print([each for each in build_backend.get_requires_for_build_wheel() if "zig" in each])
+build_library.zig_compiler = lambda: None
+build_library.build = lambda *_: sys.exit("there is nothing to build with")
+build_backend._build_kernels()
+"""
+
+
+def test_zig_is_asked_for_where_there_is_no_compiler_and_without_it_a_sentence_says_the_mend(
+    checkout: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BACKEND], cwd=checkout, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stderr
+    assert "['ziglang>=" in done.stdout
+    assert "torch computes" in done.stderr
+    assert "apt install gcc" in done.stderr
+
+
+def test_a_wheel_is_for_the_platform_and_has_the_library(
+    checkout: Path, tmp_path: Path, compiler: list[str]
+) -> None:
+    assert compiler
+    code = "import sys; from bot.engine.kernels.build_backend import build_wheel; build_wheel(sys.argv[1])"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True, timeout=PATIENCE)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "-py3-none-" in wheel.name, "for any Python"
+    assert not wheel.name.endswith("-any.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"bot/engine/kernels/kernels.so", "bot/engine/kernels/kernels.h"} <= {*names}
+
+
+def test_kernels_that_a_processor_lacks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    some = bindings.all_kernels()
+    monkeypatch.setattr(bindings, "runnable", lambda: {"plain": some["plain"]})
+    name = next(iter(some))
+    if name == "plain":
+        pytest.skip("this platform has no other kernels")
+    with pytest.raises(EngineError, match=f"KERNELS={name}: this processor cannot run such kernels"):
+        bindings.choose_kernels(name)
