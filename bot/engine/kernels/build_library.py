@@ -79,20 +79,17 @@ def sources_digest() -> str:
     return digest.hexdigest()[:32]
 
 
-def build(
-    compiler: Sequence[str], library: Path = LIBRARY, target: str = "", extra: Sequence[str] = ()
-) -> list[str]:
+def build(compiler: Sequence[str], library: Path = LIBRARY) -> list[str]:
     """Write `library`, whole or not at all; the instruction sets that this compiler does not know.
 
-    target: the platform that `compiler` compiles for, else this one. extra: more flags for every command.
     Raises BuildError.
     """
-    sets = INSTRUCTION_SETS.get(target or machine(), {})
+    sets = INSTRUCTION_SETS.get(machine(), {})
     with tempfile.TemporaryDirectory() as folder:
-        objects, unknown = compile_objects(compiler, Path(folder), sets, extra)
+        objects, unknown = compile_objects(compiler, Path(folder), sets)
         temporary = library.with_name(f".{library.name}.{os.getpid()}")
         try:
-            _run([*compiler, "-shared", "-pthread", *extra, *objects, "-lm", "-o", str(temporary)])
+            _run([*compiler, "-shared", "-pthread", *objects, "-lm", "-o", str(temporary)])
             temporary.replace(library)
         finally:
             temporary.unlink(missing_ok=True)

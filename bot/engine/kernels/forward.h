@@ -16,7 +16,7 @@ struct step {
     const float *norm;
     const struct matrix *matrix;
     const struct activations *activations;
-    int number, rows, threads;
+    int number, rows;
 };
 
 static float *scratch_of(const struct pass *pass, int thread) {
@@ -151,7 +151,7 @@ static void keep_output_rows(const struct pass *pass) {
 static void forward(struct pool *pool, const struct pass *pass) {
     const struct model *model = pass->model;
     int heads = heads_together(model->head_dim), all_heads = model->num_heads + 2 * model->num_kv_heads;
-    struct step step = {.pass = pass, .rows = pass->rows, .threads = pool_threads(pool)};
+    struct step step = {.pass = pass, .rows = pass->rows};
     for (int number = 0; number < model->num_layers; number++) {
         const struct layer *layer = step.layer = model->layers + number;
         step.number = number;
