@@ -211,14 +211,19 @@ def test_any_number_of_threads_gives_the_same(tmp_path: Path, threads: int) -> N
 
 def test_its_threads_end_with_it(tmp_path: Path) -> None:
     random_model("qwen2", vocab_size=320, hidden_size=128).save_pretrained(tmp_path)
-    gc.collect()  # of the decoders of other tests
-    before = psutil.Process().num_threads()
+    others = thread_ids()
     decoder = open_decoder(tmp_path, "int8", threads=3)
     decoder.forward([Chunk([1, 2], decoder.new_cache())])
-    assert psutil.Process().num_threads() == before + 2
+    its_own = thread_ids() - others
+    assert len(its_own) == 2
     del decoder
     gc.collect()
-    assert psutil.Process().num_threads() == before
+    assert not thread_ids() & its_own
+
+
+def thread_ids() -> set[int]:
+    """This process's threads; those of other tests may end at any time."""
+    return {thread.id for thread in psutil.Process().threads()}
 
 
 def test_kernels_that_are_not_here_are_refused_by_name() -> None:
