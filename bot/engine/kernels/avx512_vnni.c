@@ -5,7 +5,6 @@
 #include "processor.h"
 #include "tile.h"
 
-#define INT8_CODE int8_t
 #define INT8_OFFSET 128
 #define TILE_ROWS 6
 #define OUTPUTS(rows) BLOCK
@@ -41,18 +40,11 @@ TILE floats times(floats a, floats b) { return _mm512_mul_ps(a, b); }
 TILE floats multiply_add(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
 
 /* No sum comes near 2^31: 32 products of 255 * 127, and a correction of 128 * 32 * 127. */
-TILE ints begin(int32_t correction) {
-    return _mm512_set1_epi32(correction);
-}
-
-TILE ints dot(ints sum, ints weights, ints codes) {
-    return _mm512_dpbusd_epi32(sum, weights, codes);
-}
-
-TILE ints whole(ints sum, int32_t correction) {
-    (void)correction; /* it began with that */
-    return sum;
-}
+TILE ints begin_int4(int32_t correction) { return _mm512_set1_epi32(correction); }
+TILE ints dot_int4(ints sum, ints weights, ints codes) { return _mm512_dpbusd_epi32(sum, weights, codes); }
+TILE ints whole_int4(ints sum, int32_t correction) { return (void)correction, sum; } /* it began with that */
+TILE ints begin_int8(int32_t correction) { return begin_int4(correction); }
+TILE ints dot_int8(ints sum, ints weights, ints codes) { return dot_int4(sum, without_sign(weights), codes); }
 
 #include "x86_tiles.h"
 

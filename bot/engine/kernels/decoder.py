@@ -186,7 +186,7 @@ class _Quantized:
 
     def __init__(self, rows: int, width: int) -> None:
         groups = -(-width // GROUP)
-        self._codes = aligned(rows, groups * GROUP, dtype=np.int16)
+        self._codes = aligned(rows, groups * GROUP, dtype=np.int8)
         self._scales, self._corrections = aligned(rows, groups), aligned(rows, groups, dtype=np.int32)
         arrays = (self._codes, self._scales, self._corrections)
         self.struct = Activations(*(each.ctypes.data for each in arrays), groups)

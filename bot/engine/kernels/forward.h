@@ -41,7 +41,7 @@ static void norm_piece(const void *context, int32_t row, int thread) {
     float *normed = scratch_of(step->pass, thread);
     rms_norm(step->pass->states + (int64_t)row * model->hidden_size, step->norm, model->hidden_size,
              model->rms_norm_eps, normed);
-    quantize_row(normed, model->hidden_size, step->activations, step->matrix->bits, row);
+    quantize_row(normed, model->hidden_size, step->activations, step->matrix->bits, step->rows, row);
 }
 
 /* Some heads of queries, keys or values: normed, rotated, and kept where attention looks for them. */
@@ -96,9 +96,10 @@ static void attend_piece(const void *context, int32_t piece, int thread) {
         else
             memset(mixed + i * head_dim, 0, (size_t)head_dim * sizeof *mixed);
     }
-    int64_t at = (int64_t)place * step->activations->groups + first * head_dim / GROUP;
-    for (int i = 0; i < width / GROUP && first * head_dim / GROUP + i < step->activations->groups; i++)
-        quantize_group(mixed + i * GROUP, step->activations, step->matrix->bits, at + i);
+    int group = first * head_dim / GROUP;
+    for (int i = 0; i < width / GROUP && group + i < step->activations->groups; i++)
+        quantize_group(mixed + i * GROUP, step->activations, step->matrix->bits,
+                       place_of(step->activations, step->rows, place, group + i));
 }
 
 /* A block of a projection, added to the hidden states. */
@@ -124,8 +125,8 @@ static void inner_piece(const void *context, int32_t block, int thread) {
     for (int row = 0; row < step->rows; row++) {
         float inner[GROUP];
         gate_inner(gate + row * BLOCK, up + row * BLOCK, inner);
-        int64_t at = (int64_t)row * pass->inner.groups + block;
-        quantize_group(inner, &pass->inner, step->layer->down.bits, at);
+        quantize_group(inner, &pass->inner, step->layer->down.bits,
+                       place_of(&pass->inner, step->rows, row, block));
     }
 }
 
@@ -182,7 +183,7 @@ static void quantize_piece(const void *context, int32_t row, int thread) {
     (void)thread;
     const struct product *product = context;
     int inputs = product->matrix->inputs, bits = product->matrix->bits;
-    quantize_row(product->x + (int64_t)row * inputs, inputs, &product->activations, bits, row);
+    quantize_row(product->x + (int64_t)row * inputs, inputs, &product->activations, bits, product->rows, row);
 }
 
 static void product_piece(const void *context, int32_t block, int thread) {

@@ -62,9 +62,9 @@ struct token {
 /* Rows of quantized activations. corrections: what a group's sum of products begins with, where weights'
  * codes are multiplied without a sign, larger by an offset: -offset * the sum of the group's codes. */
 struct activations {
-    void *codes;          /* [rows][groups * 32], room for 16 bits each */
-    float *scales;        /* [rows][groups] */
-    int32_t *corrections; /* [rows][groups] */
+    int8_t *codes;        /* [rows][groups * 32], in an order of the instruction set's (place_of) */
+    float *scales;        /* [rows][groups], likewise */
+    int32_t *corrections; /* [rows][groups], likewise */
     int32_t groups;
 };
 

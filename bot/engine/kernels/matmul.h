@@ -1,10 +1,8 @@
 /* y = x W^T + bias for one block of 32 outputs and any number of rows, over an instruction set's tiles.
  *
  * Before this header an instruction set defines
- *   INT8_CODE, INT8_OFFSET  the type of an activation's code that meets 8-bit weights, and what is added to
- *                           these weights' codes (0 or 128) so that its instructions can multiply them
- *   TILE_ROWS               the most rows of a tile: as many as its registers hold sums for
- *   tile_int8, tile_int4    sums += scale * (group's codes . group's codes) for `rows` rows and 32 outputs,
+ *   OUTPUTS(rows)         how many of the 32 outputs a tile multiplies at once
+ *   tile_int8, tile_int4  sums += scale * (group's codes . group's codes) for `rows` rows and 32 outputs,
  *                           from group to group, where `rows` is a constant once inlined
  */
 #ifndef MATMUL_H
@@ -12,15 +10,14 @@
 
 #include <string.h>
 
+#include "activations.h"
+
 /* Groups multiplied before the next rows are taken: so much of a block (32 KB in 8 bits) stays in the
  * first cache while all rows are multiplied. */
 enum { PART = 32 };
 
 /* Bytes from what a single row reads to what is fetched: memory is that far away. */
 enum { AHEAD = 1024 };
-
-/* Codes of 4 bits are stored without a sign, 8 above the weight. */
-enum { INT4_OFFSET = 8 };
 
 static inline __attribute__((always_inline)) void tile(int rows, const struct matrix *matrix,
                                                        const char *block, struct view x, int groups,
@@ -49,16 +46,15 @@ static struct ahead what_follows(const struct matrix *matrix, int groups, int64_
 static void multiply_block(const struct matrix *matrix, const struct activations *x, int rows, int block,
                            float *sums, int stride) {
     int64_t size = matrix->bits == 8 ? sizeof(struct int8_block) : sizeof(struct int4_block);
-    int64_t code = matrix->bits == 8 ? sizeof(INT8_CODE) : 1;
     const char *blocks = (const char *)matrix->blocks + (int64_t)block * x->groups * size;
     for (int row = 0; row < rows; row++) memset(sums + (int64_t)row * stride, 0, BLOCK * sizeof *sums);
     for (int part = 0; part < x->groups; part += PART) {
         int groups = x->groups - part < PART ? x->groups - part : PART;
         struct ahead ahead = what_follows(matrix, x->groups, size, block, part, rows);
         for (int row = 0; row < rows;) {
-            int64_t at = (int64_t)row * x->groups + part;
-            struct view some = {(const char *)x->codes + at * GROUP * code, x->scales + at,
-                                x->corrections + at, x->groups};
+            int64_t at = place_of(x, rows, row, part);
+            struct view some = {x->codes + at * GROUP, x->scales + at, x->corrections + at,
+                                width_of(rows, row)};
             float *into = sums + (int64_t)row * stride;
             const char *weights = blocks + part * size;
             int left = rows - row;

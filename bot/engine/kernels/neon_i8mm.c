@@ -17,7 +17,6 @@
 #include "neon.h"
 #include "processor.h"
 
-#define INT8_CODE int8_t
 #define INT8_OFFSET 0
 #define TILE_ROWS 8
 #define MULTIPLY_ADD(a, b, c) FUSED(a, b, c)

@@ -14,8 +14,8 @@ TILE float32x4_t load_bfloats(const uint16_t *from) {
 
 /* Half a group of each row's activations. */
 TILE void load_rows(int rows, struct view x, int group, int half, int8x16_t *into) {
-    const int8_t *codes = (const int8_t *)x.codes + group * GROUP + half * (GROUP / HALVES);
-    UNROLL for (int row = 0; row < rows; row++) into[row] = vld1q_s8(codes + row * x.groups * GROUP);
+    const int8_t *codes = x.codes + group * x.width * GROUP + half * (GROUP / HALVES);
+    UNROLL for (int row = 0; row < rows; row++) into[row] = vld1q_s8(codes + row * GROUP);
     arrange(rows, into);
 }
 
@@ -52,7 +52,7 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
             }
             UNROLL for (int o = 0; o < vectors; o++) whole(rows, sum + o * rows);
             UNROLL for (int i = 0; i < SUMS; i++) {
-                float scale = x.scales[i % rows * x.groups + group];
+                float scale = x.scales[group * x.width + i % rows];
                 total[i] = vfmaq_n_f32(total[i], vcvtq_f32_s32(sum[i]), scale);
             }
         }
@@ -72,7 +72,7 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
             const struct int4_block *block = blocks + group;
             int32_t corrections[SUMS];
             UNROLL for (int row = 0; row < rows; row++)
-                corrections[row] = x.corrections[row * x.groups + group];
+                corrections[row] = x.corrections[group * x.width + row];
             int32x4_t sum[SUMS];
             UNROLL for (int o = 0; o < vectors; o++) begin(rows, corrections, sum + o * rows);
             fetch(ahead);
@@ -95,7 +95,7 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
                 whole(rows, sum + o * rows);
                 UNROLL for (int row = 0; row < rows; row++) {
                     int i = o * rows + row;
-                    float32x4_t scale = vmulq_n_f32(weight_scales, x.scales[row * x.groups + group]);
+                    float32x4_t scale = vmulq_n_f32(weight_scales, x.scales[group * x.width + row]);
                     total[i] = vfmaq_f32(total[i], vcvtq_f32_s32(sum[i]), scale);
                 }
             }

@@ -1,7 +1,6 @@
 /* Plain C, for any processor: what the compiler makes of it. */
 #include "tile.h"
 
-#define INT8_CODE int8_t
 #define INT8_OFFSET 0
 #define TILE_ROWS 4
 #define OUTPUTS(rows) BLOCK
@@ -21,8 +20,8 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
     for (int row = 0; row < rows; row++) {
         float *into = sums + row * stride;
         for (int group = 0; group < groups; group++) {
-            int64_t at = row * x.groups + group;
-            const int8_t *codes = (const int8_t *)x.codes + at * GROUP;
+            int64_t at = group * x.width + row;
+            const int8_t *codes = x.codes + at * GROUP;
             int32_t sum[BLOCK] = {0};
             for (int quad = 0; quad < QUADS; quad++)
                 add_products(blocks[group].codes[quad], codes + quad * QUAD, sum);
@@ -48,11 +47,11 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
             __builtin_memcpy(scales + o, &bits, sizeof bits);
         }
         for (int row = 0; row < rows; row++) {
-            int64_t at = row * x.groups + group;
+            int64_t at = group * x.width + row;
             int32_t sum[BLOCK];
             for (int o = 0; o < BLOCK; o++) sum[o] = x.corrections[at];
             for (int quad = 0; quad < QUADS; quad++)
-                add_products(codes[quad], (const int8_t *)x.codes + at * GROUP + quad * QUAD, sum);
+                add_products(codes[quad], x.codes + at * GROUP + quad * QUAD, sum);
             float *into = sums + row * stride;
             for (int o = 0; o < BLOCK; o++) into[o] += (float)sum[o] * scales[o] * x.scales[at];
         }

@@ -27,12 +27,13 @@
 #define ADDED(sum) __asm__("" : "+w"(sum))
 #endif
 
-/* Some rows of activations from some group on; from row to row `groups` groups. */
+/* Some rows of activations from some group on. A group of all of them stands side by side; from group to
+ * group it is `width` rows. */
 struct view {
-    const void *codes;
+    const int8_t *codes;
     const float *scales;
     const int32_t *corrections;
-    int64_t groups;
+    int64_t width;
 };
 
 /* What will be multiplied next, fetched into the second cache meanwhile, a few lines a group: memory would

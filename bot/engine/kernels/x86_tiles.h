@@ -2,13 +2,15 @@
  *
  * A vector holds a quad of each of LANES outputs; a quad of a row's activations stands beside all of them:
  *
- *   weights      o0: w0 w1 w2 w3 | o1: w0 w1 w2 w3 | ...      without a sign
- *   activations      x0 x1 x2 x3 |     x0 x1 x2 x3 | ...      with a sign
- *   sum          += the four products of each              in 32 bits (or, on AVX2, two by two in 16)
+ *   weights      o0: w0 w1 w2 w3 | o1: w0 w1 w2 w3 | ...
+ *   activations      x0 x1 x2 x3 |     x0 x1 x2 x3 | ...
+ *   sum          += the four products of each              in 32 bits (on AVX2, of int4, two by two in 16)
  *
  * Before this header: vectors (x86_256.h, or avx512.c's), OUTPUTS(rows), how many outputs are multiplied at
- * once so that all sums stay in registers, and of a group's products
- *   begin(correction), dot(sum, weights, activations), whole(sum, correction) */
+ * once so that all sums stay in registers, and of a group's products with weights of 8 bits, and with codes
+ * of 4 bits without a sign,
+ *   begin_int8(correction), dot_int8(sum, weights, activations), and then sum is whole
+ *   begin_int4(correction), dot_int4(sum, weights, activations), whole_int4(sum, correction) */
 
 /* `total` holds sums of rows by outputs, from `first` on. */
 TILE void load_totals(int rows, int outputs, const float *sums, int stride, floats *total) {
@@ -23,7 +25,6 @@ TILE void store_totals(int rows, int outputs, const floats *total, float *sums, 
             store_floats(sums + row * stride + LANES * o, total[row * (outputs / LANES) + o]);
 }
 
-#ifndef OWN_TILE_INT8
 TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, int groups,
                     struct ahead *ahead, float *sums, int stride) {
     const int outputs = OUTPUTS(rows), vectors = outputs / LANES;
@@ -31,34 +32,33 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
         floats total[MOST_SUMS];
         load_totals(rows, outputs, sums + first, stride, total);
         for (int group = 0; group < groups; group++) {
-            const int8_t *codes = (const int8_t *)x.codes + group * GROUP;
+            const int8_t *codes = x.codes + group * x.width * GROUP;
             ints sum[MOST_SUMS];
             UNROLL for (int row = 0; row < rows; row++)
                 UNROLL for (int o = 0; o < vectors; o++)
-                    sum[row * vectors + o] = begin(x.corrections[row * x.groups + group]);
+                    sum[row * vectors + o] = begin_int8(x.corrections[group * x.width + row]);
             fetch(ahead);
             UNROLL for (int quad = 0; quad < QUADS; quad++) {
                 UNROLL for (int o = 0; o < vectors; o++) {
-                    ints weights = without_sign(load(blocks[group].codes[quad][first + LANES * o]));
+                    ints weights = load(blocks[group].codes[quad][first + LANES * o]);
                     UNROLL for (int row = 0; row < rows; row++) {
-                        ints quads = broadcast_quad(codes + row * x.groups * GROUP + quad * QUAD);
-                        sum[row * vectors + o] = dot(sum[row * vectors + o], weights, quads);
+                        ints quads = broadcast_quad(codes + row * GROUP + quad * QUAD);
+                        sum[row * vectors + o] = dot_int8(sum[row * vectors + o], weights, quads);
                     }
                 }
             }
             UNROLL for (int row = 0; row < rows; row++) {
-                int64_t at = row * x.groups + group;
+                int64_t at = group * x.width + row;
                 floats scale = broadcast_float(x.scales[at]);
                 UNROLL for (int o = 0; o < vectors; o++) {
                     int i = row * vectors + o;
-                    total[i] = multiply_add(to_floats(whole(sum[i], x.corrections[at])), scale, total[i]);
+                    total[i] = multiply_add(to_floats(sum[i]), scale, total[i]);
                 }
             }
         }
         store_totals(rows, outputs, total, sums + first, stride);
     }
 }
-#endif
 
 TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, int groups,
                     struct ahead *ahead, float *sums, int stride) {
@@ -68,30 +68,34 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
         load_totals(rows, outputs, sums + first, stride, total);
         for (int group = 0; group < groups; group++) {
             const struct int4_block *block = blocks + group;
-            const int8_t *codes = (const int8_t *)x.codes + group * GROUP;
+            const int8_t *codes = x.codes + group * x.width * GROUP;
             ints sum[MOST_SUMS];
             UNROLL for (int row = 0; row < rows; row++)
                 UNROLL for (int o = 0; o < vectors; o++)
-                    sum[row * vectors + o] = begin(x.corrections[row * x.groups + group]);
+                    sum[row * vectors + o] = begin_int4(x.corrections[group * x.width + row]);
             fetch(ahead);
             UNROLL for (int pair = 0; pair < QUADS / 2; pair++) {
+                ints even[4], odd[4];
                 UNROLL for (int o = 0; o < vectors; o++) {
                     ints both = load(block->codes[pair][first + LANES * o]);
-                    ints even = low_halves(both), odd = high_halves(both);
-                    UNROLL for (int row = 0; row < rows; row++) {
-                        const int8_t *quads = codes + row * x.groups * GROUP + pair * 2 * QUAD;
+                    even[o] = low_halves(both), odd[o] = high_halves(both);
+                }
+                UNROLL for (int row = 0; row < rows; row++) {
+                    const int8_t *quads = codes + row * GROUP + pair * 2 * QUAD;
+                    ints first_quad = broadcast_quad(quads), second_quad = broadcast_quad(quads + QUAD);
+                    UNROLL for (int o = 0; o < vectors; o++) {
                         ints *to = &sum[row * vectors + o];
-                        *to = dot(dot(*to, even, broadcast_quad(quads)), odd, broadcast_quad(quads + QUAD));
+                        *to = dot_int4(dot_int4(*to, even[o], first_quad), odd[o], second_quad);
                     }
                 }
             }
             UNROLL for (int o = 0; o < vectors; o++) {
                 floats weight_scales = load_bfloats(block->scales + first + LANES * o);
                 UNROLL for (int row = 0; row < rows; row++) {
-                    int64_t at = row * x.groups + group;
+                    int64_t at = group * x.width + row;
                     int i = row * vectors + o;
                     floats scale = times(weight_scales, broadcast_float(x.scales[at]));
-                    total[i] = multiply_add(to_floats(whole(sum[i], x.corrections[at])), scale, total[i]);
+                    total[i] = multiply_add(to_floats(whole_int4(sum[i], x.corrections[at])), scale, total[i]);
                 }
             }
         }

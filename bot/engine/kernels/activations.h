@@ -1,0 +1,83 @@
+/* Activations quantized as they come, and where they stand.
+ *
+ * Before this header an instruction set defines
+ *   INT8_OFFSET  what is added to 8-bit weights' codes (0 or 128) so that its instructions can multiply them
+ *   TILE_ROWS    the most rows that are multiplied at once: as many as its registers hold sums for */
+#ifndef ACTIVATIONS_H
+#define ACTIVATIONS_H
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels.h"
+
+/* Codes of 4 bits are stored without a sign, 8 above the weight. */
+enum { INT4_OFFSET = 8 };
+
+/* How many rows stand side by side where `row` of `rows` does: those of a tile. */
+static int width_of(int rows, int row) {
+    int left = rows - row / TILE_ROWS * TILE_ROWS;
+    return left < TILE_ROWS ? left : TILE_ROWS;
+}
+
+/* Where a group of a row of activations is. */
+static int64_t place_of(const struct activations *x, int rows, int row, int group) {
+    int first = row / TILE_ROWS * TILE_ROWS;
+    return (int64_t)first * x->groups + (int64_t)group * width_of(rows, row) + row - first;
+}
+
+static inline uint32_t bits_of(float number) {
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    return bits;
+}
+
+static inline float float_of(uint32_t bits) {
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+/* 1.5 * 2^23: a float32 of this size has no bits below 1, so that adding it rounds a smaller number to the
+ * nearest whole one, which then stands in the lowest bits. NaN gives some number, and no undefined one. */
+#define ROUNDER 12582912.0f
+
+static inline int32_t nearest(float number) {
+    return (int32_t)(bits_of(number + ROUNDER) - bits_of(ROUNDER));
+}
+
+/* Quantize 32 numbers to 8 bits with one scale, for weights of `bits` bits: group `at` of `to`.
+ * A group with NaN or infinity has the scale NaN, and so have all products of its row. */
+static void quantize_group(const float *numbers, const struct activations *to, int bits, int64_t at) {
+    uint32_t largest = 0; /* compared as bits: NaN is larger than all */
+#pragma omp simd reduction(max : largest)
+    for (int i = 0; i < GROUP; i++) {
+        uint32_t size = bits_of(numbers[i]) & 0x7FFFFFFF;
+        largest = size > largest ? size : largest;
+    }
+    float peak = float_of(largest), inverse = peak > 1e-30f ? 127.0f / peak : 0.0f;
+    to->scales[at] = peak < 3e38f ? peak / 127.0f : NAN;
+    int32_t codes[GROUP], sum = 0;
+#pragma omp simd
+    for (int i = 0; i < GROUP; i++) codes[i] = nearest(numbers[i] * inverse);
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < GROUP; i++) sum += (int8_t)codes[i];
+    to->corrections[at] = -sum * (bits == 8 ? INT8_OFFSET : INT4_OFFSET);
+    int8_t *into = to->codes + at * GROUP;
+    for (int i = 0; i < GROUP; i++) into[i] = (int8_t)codes[i];
+}
+
+/* `size` numbers as row `row` of `to`; the last group is filled with zeros. */
+static void quantize_row(const float *numbers, int size, const struct activations *to, int bits, int rows,
+                         int row) {
+    int whole = size / GROUP;
+    for (int group = 0; group < whole; group++)
+        quantize_group(numbers + group * GROUP, to, bits, place_of(to, rows, row, group));
+    if (size % GROUP) {
+        float rest[GROUP] = {0};
+        memcpy(rest, numbers + whole * GROUP, (size_t)(size % GROUP) * sizeof *rest);
+        quantize_group(rest, to, bits, place_of(to, rows, row, whole));
+    }
+}
+
+#endif
