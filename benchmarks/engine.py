@@ -1,4 +1,4 @@
-"""Measure this engine beside stock transformers and llama.cpp: `python benchmarks/engine.py`.
+"""Measure this engine beside transformers, llama.cpp and CTranslate2: `python benchmarks/engine.py`.
 
 Every round does the same work with each of them, one after the other and each in a process of its
 own, so that whatever else the machine does falls on all; figures are medians over the rounds. Rounds
@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from engine_apart import Apart  # noqa: E402  the paths come first
-from engine_bot import Bot, prepare, run  # noqa: E402  the paths come first
-from engine_models import write_gguf, write_mission_shape  # noqa: E402  the paths come first
-from engine_peers import Llama, Ours, Stock  # noqa: E402  the paths come first
+from engine_bot import Bot, emotion_command, prepare, run  # noqa: E402  the paths come first
+from engine_models import write_ctranslate, write_gguf, write_mission_shape  # noqa: E402  the paths come first
+from engine_peers import CTranslate, Llama, Ours, Stock  # noqa: E402  the paths come first
 from engine_report import write_report  # noqa: E402  the paths come first
 from tqdm import tqdm  # noqa: E402  the paths come first
 
@@ -41,9 +41,14 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
             note(f"{bot.name}, start", bot.start_seconds)
             if not last:
                 bot.stop()
+    for _ in range(3):
+        for precision in ("int8", "int4"):
+            note(f"command, {precision}, emotion", emotion_command(directory, precision))
     ours = [Apart(Ours, directory, precision, roles["emotion"]) for precision in ("int8", "int4")]
     stock = [Apart(Stock, directory, dtype) for dtype in ("float32", "bfloat16")]
     llama = [Apart(Llama, write_gguf(directory, folder, kind), kind) for kind in ("Q8_0", "Q4_0")]
+    ctranslate = [Apart(CTranslate, write_ctranslate(directory, folder, "int8"), "int8")]
+    others = (*llama, *ctranslate)
     for bot in bots:
         bot.emotion()
     made = iter(range(10**6))
@@ -53,7 +58,7 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
     def prompt(length: int) -> list[int]:
         return [next(made) % 1000 + 1000, *(words * (length // len(words) + 1))][:length]
 
-    for peer in (*ours, *stock, *llama):  # everything has run once
+    for peer in (*ours, *stock, *others):  # everything has run once
         peer.prefill(prompt(32))
         peer.decode(prompt(32), 3)
     for _ in tqdm(range(rounds), unit=" rounds"):
@@ -62,7 +67,7 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
             for _ in range(6):
                 for bot in bots:
                     note(f"{bot.name}, emotion", bot.emotion())
-        for peer in (*ours, *llama):
+        for peer in (*ours, *others):
             for _ in range(2):
                 note(f"{peer.name}, decode", peer.decode(prompt(40), ANSWER))
                 note(f"{peer.name}, prefill", PROMPT / peer.prefill(prompt(PROMPT)))
@@ -70,6 +75,8 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
             note(f"{peer.name}, decode", peer.decode(prompt(40), STOCK_ANSWER))
             note(f"{peer.name}, prefill", PROMPT / peer.prefill(prompt(PROMPT)))
         for each in ours:
+            for _ in range(3):
+                note(f"{each.name}, share", each.share_of_bandwidth(prompt(40), ANSWER))
             note(f"{each.name}, decode four", each.decode_four([prompt(40) for _ in range(4)], ANSWER))
             turns = each.turns()
             note(f"{each.name}, first turn", turns[0])
@@ -80,11 +87,13 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
     for bot in bots:
         for seconds in bot.emotions_while_decoding(24):
             note(f"{bot.name}, emotion while decoding", seconds)
+        for seconds in bot.emotions_beside_a_neighbour(24):
+            note(f"{bot.name}, emotion beside a neighbour", seconds)
         seconds, _ = bot.chat("用一句话介绍你自己。")
         note(f"{bot.name}, chat", seconds)
         note(f"{bot.name}, peak", bot.peak)
         bot.stop()
-    for peer in (*ours, *stock, *llama):
+    for peer in (*ours, *stock, *others):
         peer.stop()
 
 

@@ -76,6 +76,16 @@ class Bot:
             ended.set()
         return found
 
+    def emotions_beside_a_neighbour(self, count: int) -> list[float]:
+        """Seconds for each of `count` emotions while another process computes all the time, at nice 10."""
+        neighbour = subprocess.Popen(["nice", "-n", "10", sys.executable, "-c", "while True: pass"])
+        try:
+            time.sleep(1)
+            return [self.emotion() for _ in range(count)]
+        finally:
+            neighbour.kill()
+            neighbour.wait()
+
     def chat(self, text: str) -> tuple[float, str]:
         """Seconds for a whole reply, and the reply."""
         seconds, body = self._ask({"text": text, "mode": "chat"})
@@ -103,6 +113,12 @@ class Bot:
         with urllib.request.urlopen(request, timeout=300) as answer:
             found = json.load(answer)
         return time.perf_counter() - start, found
+
+
+def emotion_command(directory: Path, precision: str) -> float:
+    """Seconds of `python -m bot emotion TEXT`."""
+    command = [sys.executable, "-m", "bot", "emotion", "--model-dir", str(directory)]
+    return run([*command, "--precision", precision, "今天的实验终于成功了"])[0]
 
 
 def prepare(directory: Path, precision: str) -> tuple[float, float]:

@@ -105,6 +105,19 @@ def write_gguf(directory: Path, folder: Path, kind: str) -> Path:
     return unfinished.rename(target)
 
 
+def write_ctranslate(directory: Path, folder: Path, kind: str) -> Path:
+    """The same weights for CTranslate2, quantized by its own converter to `kind` (int8), once."""
+    from ctranslate2.converters import TransformersConverter
+
+    target = folder / f"{directory.name}-ctranslate2-{kind}"
+    if not (target / "model.bin").is_file():
+        print(f"writing {target}", file=sys.stderr)
+        TransformersConverter(str(directory), load_as_float16=False).convert(
+            str(target), quantization=kind, force=True
+        )
+    return target
+
+
 def _write_half(directory: Path, target: Path) -> None:
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     writer = GGUFWriter(target.with_suffix(".part"), "qwen2")

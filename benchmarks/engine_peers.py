@@ -1,9 +1,9 @@
-"""The contenders, each behind the same few methods: this engine, stock transformers, llama.cpp."""
+"""The contenders, each behind the same few methods: this engine, transformers, llama.cpp, CTranslate2."""
 
 from __future__ import annotations
 
 import asyncio
-import statistics
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +46,11 @@ class Ours:
 
     def decode(self, ids: Sequence[int], length: int) -> float:
         return bench.generate_tokens(self.engine, [ids], length)[0].pace
+
+    def share_of_bandwidth(self, ids: Sequence[int], length: int) -> float:
+        """Of what this process reads from memory right after it, what decoding reads of weights."""
+        read = self.decode(ids, length) * bench.weight_bytes(self.engine) / bench.GIGABYTE
+        return read / bench.read_bandwidth(self.engine.decoder.threads)
 
     def decode_four(self, prompts: Sequence[Sequence[int]], length: int) -> float:
         """Tokens a second of four answers together."""
@@ -141,6 +146,28 @@ class Llama:
         return int(np.ctypeslib.as_array(logits, shape=(self._model.n_vocab(),)).argmax())
 
 
-def median(values: Sequence[float]) -> float:
-    """The middle one."""
-    return statistics.median(values)
+class CTranslate:
+    """CTranslate2, in the weights that its own converter made."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        import ctranslate2
+
+        threads = torch.get_num_threads()
+        self.name = f"CTranslate2, {kind}"
+        self._model = ctranslate2.Generator(str(folder), compute_type=kind, intra_threads=threads)
+        self._vocabulary = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+
+    def prefill(self, ids: Sequence[int]) -> float:
+        return self._generate(ids, 1)
+
+    def decode(self, ids: Sequence[int], length: int) -> float:
+        whole, first = self._generate(ids, length), self._generate(ids, 1)
+        return (length - 1) / (whole - first)
+
+    def _generate(self, ids: Sequence[int], length: int) -> float:
+        tokens = [self._vocabulary[number] for number in ids]
+        start = time.perf_counter()
+        self._model.generate_batch(
+            [tokens], max_length=length, min_length=length, sampling_topk=1, include_prompt_in_result=False
+        )
+        return time.perf_counter() - start

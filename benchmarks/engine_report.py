@@ -12,17 +12,27 @@ from statistics import median
 
 import torch
 
+from bot.engine.kernels.bindings import choose_kernels
+
 Rounds = dict[str, list[float]]
+Figure = Callable[[Rounds], tuple[float, str]]
+VNNI = b"vnni" in choose_kernels("auto").name
 TITLES = {"starter": "Starter (Qwen2.5-Coder-0.5B)", "mission": "Qwen1.5-0.5B shape, random weights"}
 PEERS = (
     "this engine, int8",
     "llama.cpp, Q8_0",
     "this engine, int4",
     "llama.cpp, Q4_0",
+    "CTranslate2, int8",
     "transformers, bfloat16",
     "transformers, float32",
 )
-COLOURS = {"this engine": "#2563eb", "llama.cpp": "#f59e0b", "transformers": "#9ca3af"}
+COLOURS = {
+    "this engine": "#2563eb",
+    "llama.cpp": "#f59e0b",
+    "CTranslate2": "#10b981",
+    "transformers": "#9ca3af",
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class Target:
 
     what: str
     wanted: str
-    figure: Callable[[Rounds], tuple[float, str]]
+    figure: Figure
     reached: Callable[[float], bool]
 
 
@@ -44,7 +54,7 @@ def write_report(found: dict[str, Rounds], folder: Path) -> None:
         "",
         f"Measured with `python benchmarks/engine.py` on {_machine()}: every round does the same work "
         "with each engine in turn, and a figure is the median over all rounds. llama.cpp has the same "
-        "weights, quantized by its own quantizer; transformers is stock `generate`.",
+        "weights, quantized by its own quantizer, and so has CTranslate2; transformers is stock `generate`.",
         "",
         "What falls short and why, and what each precision costs: [engine-notes.md](engine-notes.md).",
         "",
@@ -87,7 +97,7 @@ def _targets(figures: Rounds) -> list[str]:
     return rows
 
 
-def _ratio(above: str, below: str) -> Callable[[Rounds], tuple[float, str]]:
+def _ratio(above: str, below: str) -> Figure:
     def figure(figures: Rounds) -> tuple[float, str]:
         a, b = median(figures[above]), median(figures[below])
         return a / b, f"{a / b:.2f} ({a:.1f} to {b:.1f})"
@@ -95,26 +105,25 @@ def _ratio(above: str, below: str) -> Callable[[Rounds], tuple[float, str]]:
     return figure
 
 
-def _emotion(figures: Rounds) -> tuple[float, str]:
-    stock, bot = (
-        median(figures["transformers, float32, emotion"]),
-        median(figures["whole bot, int8, emotion"]),
-    )
-    return stock / bot, f"{stock / bot:.1f} times ({stock * 1000:.0f} to {bot * 1000:.0f} ms)"
+def _times(above: str, below: str, pick: Callable[[Sequence[float]], float] = median) -> Figure:
+    """How many times as long, of seconds. `pick` takes the value of the upper one."""
+
+    def figure(figures: Rounds) -> tuple[float, str]:
+        a, b = pick(figures[above]), median(figures[below])
+        return a / b, f"{a / b:.2f} times ({a * 1000:.0f} to {b * 1000:.0f} ms)"
+
+    return figure
 
 
-def _busy(figures: Rounds) -> tuple[float, str]:
-    idle = median(figures["whole bot, int8, emotion"])
-    late = percentile(figures["whole bot, int8, emotion while decoding"], 0.95)
-    return late / idle, f"{late / idle:.1f} times ({late * 1000:.0f} to {idle * 1000:.0f} ms)"
+def _share(name: str) -> Figure:
+    def figure(figures: Rounds) -> tuple[float, str]:
+        value = median(figures[name])
+        return value, f"{value:.0%}"
+
+    return figure
 
 
-def _turns(figures: Rounds) -> tuple[float, str]:
-    first, last = (median(figures[f"this engine, int8, {turn} turn"]) for turn in ("first", "eighth"))
-    return last / first, f"{last / first:.2f} times ({last * 1000:.0f} to {first * 1000:.0f} ms)"
-
-
-def _worst(*names: str, unit: str) -> Callable[[Rounds], tuple[float, str]]:
+def _worst(*names: str, unit: str) -> Figure:
     def figure(figures: Rounds) -> tuple[float, str]:
         values = [max(figures[name]) if "peak" in name else median(figures[name]) for name in names]
         return max(values), " / ".join(f"{value:.2f}" for value in values) + f" {unit}"
@@ -122,81 +131,111 @@ def _worst(*names: str, unit: str) -> Callable[[Rounds], tuple[float, str]]:
     return figure
 
 
+def _at_least(what: str, wanted: float, figure: Figure) -> Target:
+    return Target(what, f"at least {wanted:g}", figure, lambda value: value >= wanted)
+
+
+def _at_most(what: str, wanted: float, unit: str, figure: Figure) -> Target:
+    return Target(what, f"at most {wanted:g} {unit}", figure, lambda value: value <= wanted)
+
+
+OURS, BOT = "this engine", "whole bot"
+# Of x86 with VNNI, whose instruction multiplies and adds at once; without it a decode is to be as far before
+# llama.cpp as the engine before this one was.
 TARGETS = (
-    Target(
-        "`/api/infer` emotion, p50, against stock float32 `generate`",
-        "at least 10 times faster",
-        _emotion,
-        lambda x: x >= 10,
-    ),
-    Target(
+    _at_least(
         "decode, int8 against llama.cpp Q8_0",
-        "at least 1.0",
-        _ratio("this engine, int8, decode", "llama.cpp, Q8_0, decode"),
-        lambda x: x >= 1,
+        1.15 if VNNI else 1.4,
+        _ratio(f"{OURS}, int8, decode", "llama.cpp, Q8_0, decode"),
+    ),
+    _at_least(
+        "decode, int4 against Q4_0",
+        1.1 if VNNI else 1.23,
+        _ratio(f"{OURS}, int4, decode", "llama.cpp, Q4_0, decode"),
     ),
     Target(
-        "decode, int4 against llama.cpp Q4_0",
-        "at least 1.0",
-        _ratio("this engine, int4, decode", "llama.cpp, Q4_0, decode"),
-        lambda x: x >= 1,
+        "decode, share of the read bandwidth, int8",
+        "at least 85 %",
+        _share(f"{OURS}, int8, share"),
+        lambda x: x >= 0.85,
     ),
     Target(
+        "decode, share of the read bandwidth, int4",
+        "at least 75 %",
+        _share(f"{OURS}, int4, share"),
+        lambda x: x >= 0.75,
+    ),
+    _at_least(
         "prefill of 400 tokens, int8 against Q8_0",
-        "at least 1.2",
-        _ratio("this engine, int8, prefill", "llama.cpp, Q8_0, prefill"),
-        lambda x: x >= 1.2,
+        2.4 if VNNI else 1.66,
+        _ratio(f"{OURS}, int8, prefill", "llama.cpp, Q8_0, prefill"),
     ),
-    Target(
+    _at_least(
         "prefill of 400 tokens, int4 against Q4_0",
-        "at least 1.2",
-        _ratio("this engine, int4, prefill", "llama.cpp, Q4_0, prefill"),
-        lambda x: x >= 1.2,
+        1.8 if VNNI else 1.16,
+        _ratio(f"{OURS}, int4, prefill", "llama.cpp, Q4_0, prefill"),
     ),
-    Target(
+    _at_least(
+        "prefill of 400 tokens, int8 against CTranslate2 int8",
+        1.0,
+        _ratio(f"{OURS}, int8, prefill", "CTranslate2, int8, prefill"),
+    ),
+    _at_least(
         "four answers together against one, int8",
-        "at least 2.5",
-        _ratio("this engine, int8, decode four", "this engine, int8, decode"),
-        lambda x: x >= 2.5,
+        2.8,
+        _ratio(f"{OURS}, int8, decode four", f"{OURS}, int8, decode"),
     ),
-    Target(
-        "emotion p95 while four replies run, against idle p50", "at most 4 times", _busy, lambda x: x <= 4
+    _at_least(
+        "`/api/infer` emotion, p50, against stock float32 `generate`",
+        14,
+        _times("transformers, float32, emotion", f"{BOT}, int8, emotion"),
     ),
-    Target(
+    _at_most(
+        "emotion p50 beside one busy process (nice 10), against idle",
+        2.5,
+        "times",
+        _times(f"{BOT}, int8, emotion beside a neighbour", f"{BOT}, int8, emotion"),
+    ),
+    _at_most(
+        "emotion p95 while four replies run, against idle p50",
+        4,
+        "times",
+        _times(
+            f"{BOT}, int8, emotion while decoding",
+            f"{BOT}, int8, emotion",
+            lambda values: percentile(values, 0.95),
+        ),
+    ),
+    _at_most(
         "first token of the 8th turn against the 1st, int8",
-        "at most 1.5 times",
-        _turns,
-        lambda x: x <= 1.5,
+        1.5,
+        "times",
+        _times(f"{OURS}, int8, eighth turn", f"{OURS}, int8, first turn"),
     ),
-    Target(
+    _at_most(
         "start to ready, int8 / int4",
-        "at most 3 s",
-        _worst("whole bot, int8, start", "whole bot, int4, start", unit="s"),
-        lambda x: x <= 3,
+        2.5,
+        "s",
+        _worst(f"{BOT}, int8, start", f"{BOT}, int4, start", unit="s"),
     ),
-    Target(
-        "peak memory, whole bot, int8",
-        "at most 1.05 GB",
-        _worst("whole bot, int8, peak", unit="GB"),
-        lambda x: x <= 1.05,
+    _at_most(
+        "`python -m bot emotion TEXT`, int8 / int4",
+        1.5,
+        "s",
+        _worst("command, int8, emotion", "command, int4, emotion", unit="s"),
     ),
-    Target(
-        "peak memory, whole bot, int4",
-        "at most 0.8 GB",
-        _worst("whole bot, int4, peak", unit="GB"),
-        lambda x: x <= 0.8,
-    ),
-    Target(
+    _at_most("peak memory, whole bot, int8", 0.9, "GB", _worst(f"{BOT}, int8, peak", unit="GB")),
+    _at_most("peak memory, whole bot, int4", 0.65, "GB", _worst(f"{BOT}, int4, peak", unit="GB")),
+    _at_most(
         "preparation, peak, int8 / int4",
-        "at most 1.5 GB",
+        1.5,
+        "GB",
         _worst("prepare int8, peak", "prepare int4, peak", unit="GB"),
-        lambda x: x <= 1.5,
     ),
-    Target(
+    _at_least(
         "emotions, 32 texts at once against one at a time, int8",
-        "at least 2 times",
-        _ratio("this engine, int8, texts together", "this engine, int8, texts one by one"),
-        lambda x: x >= 2,
+        2,
+        _ratio(f"{OURS}, int8, texts together", f"{OURS}, int8, texts one by one"),
     ),
 )
 
@@ -233,7 +272,8 @@ def _machine() -> str:
         name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{os.cpu_count()} cores of {name}, torch {torch.__version__.partition('+')[0]}"
+    kernels = choose_kernels("auto").name.decode()
+    return f"{os.cpu_count()} cores of {name}, kernels {kernels}, torch {torch.__version__.partition('+')[0]}"
 
 
 def _chart(found: dict[str, Rounds]) -> str:
