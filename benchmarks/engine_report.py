@@ -65,6 +65,8 @@ def write_report(found: dict[str, Rounds], folder: Path) -> None:
         lines += [f"## {TITLES[name]}", "", *_comparison(found[name]), ""]
     if "starter" in models:
         lines += ["## Targets, on the starter", "", *_targets(found["starter"]), ""]
+    if found.get("loops"):
+        lines += ["## Inner loops on a Raspberry Pi 5's processor", "", *_loops(found["loops"]), ""]
     if "mission" in models:
         lines += ["## Beside the mission's own figures", "", *_mission(found["mission"]), ""]
     (folder / "engine.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
@@ -81,6 +83,21 @@ def _comparison(figures: Rounds) -> list[str]:
             decode, prefill = median(figures[f"{peer}, decode"]), median(figures[f"{peer}, prefill"])
             rows.append(f"| {peer} | {decode:.1f} | {prefill:.0f} |")
     return rows
+
+
+def _loops(figures: Rounds) -> list[str]:
+    rows = ["| weights | use | this engine | ggml |", "| --- | --- | ---: | ---: |"]
+    for bits in ("int8", "int4"):
+        for use in ("decode", "prefill"):
+            ours, theirs = (figures[f"{whose}, {bits}, {use}"][0] for whose in ("this engine", "ggml"))
+            rows.append(f"| {bits} | {use} | {ours:.1f} | {theirs:.1f} |")
+    return [
+        "Multiply-adds a cycle by `llvm-mca -mcpu=cortex-a76`, all data in the first cache, with "
+        "`python benchmarks/engine_loops.py`: what llvm-mca expects, not what a Raspberry Pi did. ggml is of "
+        "llama.cpp in the same formats (Q8_0, Q4_0), compiled by the same clang with the same flags.",
+        "",
+        *rows,
+    ]
 
 
 def _targets(figures: Rounds) -> list[str]:

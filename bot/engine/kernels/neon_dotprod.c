@@ -3,15 +3,15 @@
 #include "processor.h"
 
 #define INT8_OFFSET 0
-#define TILE_ROWS 4
+#define TILE_ROWS 8
 #define MULTIPLY_ADD(a, b, c) FUSED(a, b, c)
 
 TILE void arrange(int rows, int8x16_t *x) {
     (void)rows, (void)x; /* as they lie */
 }
 
-TILE void begin(int rows, const int32_t *corrections, int32x4_t *sum) {
-    UNROLL for (int row = 0; row < rows; row++) sum[row] = vdupq_n_s32(corrections[row]);
+TILE void begin(int rows, const int32x4_t *corrections, int32x4_t *sum) {
+    UNROLL for (int row = 0; row < rows; row++) sum[row] = vdupq_n_s32(corrections[row / LANES][row % LANES]);
 }
 
 TILE void add_products(int rows, const int8x16_t *weights, const int8x16_t *x, int32x4_t *sum) {

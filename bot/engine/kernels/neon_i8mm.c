@@ -39,11 +39,12 @@ TILE void arrange(int rows, int8x16_t *x) {
 }
 
 /* Of every two rows the sums of the first two outputs, then those of the last two. */
-TILE void begin(int rows, const int32_t *corrections, int32x4_t *sum) {
-    if (rows == 1) sum[0] = vdupq_n_s32(corrections[0]);
+TILE void begin(int rows, const int32x4_t *corrections, int32x4_t *sum) {
+    if (rows == 1) sum[0] = vdupq_n_s32(corrections[0][0]);
     UNROLL for (int row = 0; row + 1 < rows; row += 2)
         sum[row] = sum[row + 1] =
-            vcombine_s32(vdup_n_s32(corrections[row]), vdup_n_s32(corrections[row + 1]));
+            vcombine_s32(vdup_n_s32(corrections[row / LANES][row % LANES]),
+                         vdup_n_s32(corrections[row / LANES][row % LANES + 1]));
 }
 
 TILE void add_products(int rows, const int8x16_t *weights, const int8x16_t *x, int32x4_t *sum) {

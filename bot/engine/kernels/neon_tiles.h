@@ -13,10 +13,23 @@ TILE float32x4_t load_bfloats(const uint16_t *from) {
 }
 
 /* Half a group of each row's activations. */
-TILE void load_rows(int rows, struct view x, int group, int half, int8x16_t *into) {
-    const int8_t *codes = x.codes + group * x.width * GROUP + half * (GROUP / HALVES);
+TILE void load_rows(int rows, const int8_t *codes, int half, int8x16_t *into) {
+    codes += half * (GROUP / HALVES);
     UNROLL for (int row = 0; row < rows; row++) into[row] = vld1q_s8(codes + row * GROUP);
     arrange(rows, into);
+}
+
+/* A number of each row, four in a vector, from which instructions take them by their place. */
+TILE void load_floats(int rows, const float *from, float32x4_t *into) {
+    into[0] = vdupq_n_f32(from[0]);
+    if (rows == 2) into[0] = vsetq_lane_f32(from[1], into[0], 1);
+    UNROLL for (int row = 0; row + LANES <= rows; row += LANES) into[row / LANES] = vld1q_f32(from + row);
+}
+
+TILE void load_ints(int rows, const int32_t *from, int32x4_t *into) {
+    into[0] = vdupq_n_s32(from[0]);
+    if (rows == 2) into[0] = vsetq_lane_s32(from[1], into[0], 1);
+    UNROLL for (int row = 0; row + LANES <= rows; row += LANES) into[row / LANES] = vld1q_s32(from + row);
 }
 
 /* `total` holds sums of outputs by rows, from `first` on. */
@@ -31,17 +44,19 @@ TILE void store_totals(int rows, const float32x4_t *total, float *sums, int stri
 TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, int groups,
                     struct ahead *ahead, float *sums, int stride) {
     const int outputs = OUTPUTS(rows), vectors = outputs / LANES;
-    const int32_t nothing[SUMS] = {0};
+    const int32x4_t nothing[SUMS / LANES] = {vdupq_n_s32(0), vdupq_n_s32(0)};
     for (int first = 0; first < BLOCK; first += outputs) {
         float32x4_t total[SUMS];
         load_totals(rows, sums + first, stride, total);
-        for (int group = 0; group < groups; group++) {
+        struct view at = x;
+        for (int group = 0; group < groups; group++, next_group(&at)) {
+            float32x4_t scales[SUMS / LANES];
             int32x4_t sum[SUMS];
             UNROLL for (int o = 0; o < vectors; o++) begin(rows, nothing, sum + o * rows);
             fetch(ahead);
             UNROLL for (int half = 0; half < HALVES; half++) {
                 int8x16_t some[SUMS];
-                load_rows(rows, x, group, half, some);
+                load_rows(rows, at.codes, half, some);
                 UNROLL for (int o = 0; o < vectors; o++) {
                     int8x16_t weights[HALF_QUADS];
                     UNROLL for (int quad = 0; quad < HALF_QUADS; quad++)
@@ -51,8 +66,9 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
                 }
             }
             UNROLL for (int o = 0; o < vectors; o++) whole(rows, sum + o * rows);
+            load_floats(rows, at.scales, scales);
             UNROLL for (int i = 0; i < SUMS; i++) {
-                float scale = x.scales[group * x.width + i % rows];
+                float scale = scales[i % rows / LANES][i % rows % LANES];
                 total[i] = vfmaq_n_f32(total[i], vcvtq_f32_s32(sum[i]), scale);
             }
         }
@@ -68,17 +84,17 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
     for (int first = 0; first < BLOCK; first += outputs) {
         float32x4_t total[SUMS];
         load_totals(rows, sums + first, stride, total);
-        for (int group = 0; group < groups; group++) {
+        struct view at = x;
+        for (int group = 0; group < groups; group++, next_group(&at)) {
             const struct int4_block *block = blocks + group;
-            int32_t corrections[SUMS];
-            UNROLL for (int row = 0; row < rows; row++)
-                corrections[row] = x.corrections[group * x.width + row];
-            int32x4_t sum[SUMS];
+            float32x4_t scales[SUMS / LANES];
+            int32x4_t corrections[SUMS / LANES], sum[SUMS];
+            load_ints(rows, at.corrections, corrections);
             UNROLL for (int o = 0; o < vectors; o++) begin(rows, corrections, sum + o * rows);
             fetch(ahead);
             UNROLL for (int half = 0; half < HALVES; half++) {
                 int8x16_t some[SUMS];
-                load_rows(rows, x, group, half, some);
+                load_rows(rows, at.codes, half, some);
                 UNROLL for (int o = 0; o < vectors; o++) {
                     int8x16_t weights[HALF_QUADS];
                     UNROLL for (int pair = 0; pair < HALF_QUADS / 2; pair++) {
@@ -90,12 +106,13 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
                     add_products(rows, weights, some, sum + o * rows);
                 }
             }
+            load_floats(rows, at.scales, scales);
             UNROLL for (int o = 0; o < vectors; o++) {
                 float32x4_t weight_scales = load_bfloats(block->scales + first + LANES * o);
                 whole(rows, sum + o * rows);
                 UNROLL for (int row = 0; row < rows; row++) {
                     int i = o * rows + row;
-                    float32x4_t scale = vmulq_n_f32(weight_scales, x.scales[group * x.width + row]);
+                    float32x4_t scale = vmulq_n_f32(weight_scales, scales[row / LANES][row % LANES]);
                     total[i] = vfmaq_f32(total[i], vcvtq_f32_s32(sum[i]), scale);
                 }
             }

@@ -36,6 +36,12 @@ struct view {
     int64_t width;
 };
 
+TILE void next_group(struct view *x) {
+    x->codes += x->width * GROUP;
+    x->scales += x->width;
+    x->corrections += x->width;
+}
+
 /* What will be multiplied next, fetched into the second cache meanwhile, a few lines a group: memory would
  * otherwise rest while many rows are multiplied. */
 struct ahead {
