@@ -31,12 +31,13 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
     for (int first = 0; first < BLOCK; first += outputs) {
         floats total[MOST_SUMS];
         load_totals(rows, outputs, sums + first, stride, total);
-        for (int group = 0; group < groups; group++) {
-            const int8_t *codes = x.codes + group * x.width * GROUP;
+        struct view at = x;
+        for (int group = 0; group < groups; group++, next_group(&at)) {
+            const int8_t *codes = at.codes;
             ints sum[MOST_SUMS];
             UNROLL for (int row = 0; row < rows; row++)
                 UNROLL for (int o = 0; o < vectors; o++)
-                    sum[row * vectors + o] = begin_int8(x.corrections[group * x.width + row]);
+                    sum[row * vectors + o] = begin_int8(at.corrections[row]);
             fetch(ahead);
             UNROLL for (int quad = 0; quad < QUADS; quad++) {
                 UNROLL for (int o = 0; o < vectors; o++) {
@@ -48,8 +49,7 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
                 }
             }
             UNROLL for (int row = 0; row < rows; row++) {
-                int64_t at = group * x.width + row;
-                floats scale = broadcast_float(x.scales[at]);
+                floats scale = broadcast_float(at.scales[row]);
                 UNROLL for (int o = 0; o < vectors; o++) {
                     int i = row * vectors + o;
                     total[i] = multiply_add(to_floats(sum[i]), scale, total[i]);
@@ -66,13 +66,14 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
     for (int first = 0; first < BLOCK; first += outputs) {
         floats total[MOST_SUMS];
         load_totals(rows, outputs, sums + first, stride, total);
-        for (int group = 0; group < groups; group++) {
+        struct view at = x;
+        for (int group = 0; group < groups; group++, next_group(&at)) {
             const struct int4_block *block = blocks + group;
-            const int8_t *codes = x.codes + group * x.width * GROUP;
+            const int8_t *codes = at.codes;
             ints sum[MOST_SUMS];
             UNROLL for (int row = 0; row < rows; row++)
                 UNROLL for (int o = 0; o < vectors; o++)
-                    sum[row * vectors + o] = begin_int4(x.corrections[group * x.width + row]);
+                    sum[row * vectors + o] = begin_int4(at.corrections[row]);
             fetch(ahead);
             UNROLL for (int pair = 0; pair < QUADS / 2; pair++) {
                 ints even[4], odd[4];
@@ -92,10 +93,9 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
             UNROLL for (int o = 0; o < vectors; o++) {
                 floats weight_scales = load_bfloats(block->scales + first + LANES * o);
                 UNROLL for (int row = 0; row < rows; row++) {
-                    int64_t at = group * x.width + row;
                     int i = row * vectors + o;
-                    floats scale = times(weight_scales, broadcast_float(x.scales[at]));
-                    total[i] = multiply_add(to_floats(whole_int4(sum[i], x.corrections[at])), scale, total[i]);
+                    floats scale = times(weight_scales, broadcast_float(at.scales[row]));
+                    total[i] = multiply_add(to_floats(whole_int4(sum[i], at.corrections[row])), scale, total[i]);
                 }
             }
         }
