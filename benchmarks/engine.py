@@ -76,7 +76,10 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
             note(f"{peer.name}, prefill", PROMPT / peer.prefill(prompt(PROMPT)))
         for each in ours:
             for _ in range(3):
-                note(f"{each.name}, share", each.share_of_bandwidth(prompt(40), ANSWER))
+                note(f"{each.name}, share of bandwidth", each.share_of_bandwidth(prompt(40), ANSWER))
+                share = each.share_of_multiply_adds(prompt(PROMPT))
+                if share is not None:
+                    note(f"{each.name}, share of multiply-adds", share)
             note(f"{each.name}, decode four", each.decode_four([prompt(40) for _ in range(4)], ANSWER))
             turns = each.turns()
             note(f"{each.name}, first turn", turns[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from engine_multiply import multiply_adds
 
 from bot.cli import bench
 from bot.engine import Message
@@ -51,6 +52,13 @@ class Ours:
         """Of what this process reads from memory right after it, what decoding reads of weights."""
         read = self.decode(ids, length) * bench.weight_bytes(self.engine) / bench.GIGABYTE
         return read / bench.read_bandwidth(self.engine.decoder.threads)
+
+    def share_of_multiply_adds(self, ids: Sequence[int]) -> float | None:
+        """Of what the instruction set allows right after it, what prefill has; None in plain C."""
+        config = self.engine.decoder.config
+        seconds = self.prefill(ids)
+        allowed = multiply_adds(self.engine.decoder.threads)
+        return allowed and len(ids) * config.num_layers * config.layer_parameters / seconds / allowed
 
     def decode_four(self, prompts: Sequence[Sequence[int]], length: int) -> float:
         """Tokens a second of four answers together."""

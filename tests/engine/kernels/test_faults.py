@@ -46,8 +46,8 @@ for _ in range(3):
 
 NO_THREADS = """
 def awake():
-    states = (task.joinpath("stat").read_text().rpartition(")")[2] for task in Path("/proc/self/task").iterdir())
-    return sum(not state.startswith(" S") for state in states)
+    tasks = Path("/proc/self/task").glob("*/stat")
+    return sum(") S " not in task.read_text() for task in tasks)
 
 while awake() > 1:  # this thread, and none that holds the pool's lock
     pass
