@@ -5,7 +5,6 @@
 #define INT8_OFFSET 0
 #define TILE_ROWS 4
 #define OUTPUTS(rows) ((rows) <= 2 ? 32 : 16)
-#define MULTIPLY_ADD(a, b, c) FUSED(a, b, c)
 
 enum { MOST_SUMS = 8 };
 

@@ -8,7 +8,6 @@
 #define INT8_OFFSET 128
 #define TILE_ROWS 6
 #define OUTPUTS(rows) BLOCK
-#define MULTIPLY_ADD(a, b, c) FUSED(a, b, c)
 
 typedef __m512i ints;
 typedef __m512 floats;
@@ -38,6 +37,19 @@ TILE void store_floats(float *into, floats numbers) { _mm512_storeu_ps(into, num
 TILE floats broadcast_float(float number) { return _mm512_set1_ps(number); }
 TILE floats times(floats a, floats b) { return _mm512_mul_ps(a, b); }
 TILE floats multiply_add(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
+
+/* The two halves of 16 added. */
+TILE __m256 fold(floats numbers) {
+    __m512d upper = _mm512_castps_pd(numbers);
+    return _mm256_add_ps(_mm512_castps512_ps256(numbers), _mm256_castpd_ps(_mm512_extractf64x4_pd(upper, 1)));
+}
+
+/* Four sums of sixteen: neighbours are added twice, which leaves two parts of each, four places apart. */
+TILE void sum_four(const floats *numbers, float *sums) {
+    __m256 first = _mm256_hadd_ps(fold(numbers[0]), fold(numbers[1]));
+    __m256 parts = _mm256_hadd_ps(first, _mm256_hadd_ps(fold(numbers[2]), fold(numbers[3])));
+    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(parts), _mm256_extractf128_ps(parts, 1)));
+}
 
 /* No sum comes near 2^31: 32 products of 255 * 127, and a correction of 128 * 32 * 127. */
 TILE ints begin_int4(int32_t correction) { return _mm512_set1_epi32(correction); }

@@ -5,7 +5,6 @@
 #define INT8_OFFSET 128
 #define TILE_ROWS 4
 #define OUTPUTS(rows) ((rows) == 1 ? 32 : (rows) == 2 ? 16 : 8)
-#define MULTIPLY_ADD(a, b, c) FUSED(a, b, c)
 
 enum { MOST_SUMS = 4 };
 

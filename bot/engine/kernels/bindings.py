@@ -60,7 +60,7 @@ class Pass(Structure):
         *((name, Activations) for name in ("hidden", "mixed", "inner")),
         ("scratch", c_void_p),
         ("scratch_bytes", c_int64),
-        *((name, c_int32) for name in ("rows", "num_outputs")),
+        *((name, c_int32) for name in ("rows", "num_outputs", "longest")),
     )
 
 

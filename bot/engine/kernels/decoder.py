@@ -30,6 +30,7 @@ from bot.engine.model.lm_head import LMHead
 
 Part = Mapping[str, StoredTensor]
 GROUP, BLOCK = 32, 32  # see kernels.h
+SHARING = 4  # see attention.h
 _CACHE_LINE = 64
 _NORMS = ("attention_norm", "query_norm", "key_norm", "mlp_norm")
 _TOKEN = np.dtype(Token)
@@ -103,11 +104,11 @@ class CompiledDecoder:
             _Quantized(len(ids), width)
             for width in (config.hidden_size, config.num_heads * config.head_dim, config.intermediate_size)
         ]
-        # A block of gate and one of up, or some heads that are whole blocks, of all rows; or the scores.
+        # A block of gate and one of up, or some heads that are whole blocks, of all rows; or some queries' scores.
         together = math.lcm(config.head_dim, BLOCK)
         scratch = aligned(
             self.threads,
-            max(len(ids) * max(2 * BLOCK, together), together + longest, config.hidden_size)
+            max(len(ids) * max(2 * BLOCK, together), SHARING * (longest + 3), config.hidden_size)
             + _CACHE_LINE // 4,
         )
         work = Pass(
@@ -122,6 +123,7 @@ class CompiledDecoder:
             scratch[0].nbytes,
             len(ids),
             len(output_rows),
+            longest,
         )
         self._kernels.forward(self._pool.address, byref(work))
         for chunk in chunks:

@@ -5,6 +5,7 @@
  * where its outputs are whole groups. */
 #include <stddef.h>
 
+#include "attention.h"
 #include "matmul.h"
 #include "rows.h"
 #include "thread_pool.h"
@@ -25,6 +26,11 @@ static float *scratch_of(const struct pass *pass, int thread) {
 
 static int blocks_of(int size) {
     return (size + BLOCK - 1) / BLOCK;
+}
+
+/* The row of the pass that stands at `place` among those that go on. */
+static int row_at(const struct step *step, int place) {
+    return step->rows < step->pass->rows ? step->pass->output_rows[place] : place;
 }
 
 /* The fewest heads that are whole blocks together: 1 of 64 or 128, 2 of 80. */
@@ -74,32 +80,58 @@ static void qkv_piece(const void *context, int32_t piece, int thread) {
     }
 }
 
-/* Attention of some heads of a row that goes on, quantized. */
+/* How queries are cut into pieces for attention: so many heads that share keys, of so many rows. */
+struct sharing {
+    int heads, rows, pieces_a_row; /* pieces for each of `rows` rows */
+};
+
+static struct sharing sharing_of(const struct model *model) {
+    int group = model->num_heads / model->num_kv_heads;
+    int heads = group < SHARING ? group : SHARING;
+    return (struct sharing){heads, SHARING / heads, model->num_kv_heads * ((group + heads - 1) / heads)};
+}
+
+/* Attention of a piece's queries, each result in its query's place. */
 static void attend_piece(const void *context, int32_t piece, int thread) {
     const struct step *step = context;
     const struct pass *pass = step->pass;
     const struct model *model = pass->model;
-    int head_dim = model->head_dim, heads = heads_together(head_dim), queries = model->num_heads;
-    int width = heads * head_dim, pieces = (queries + heads - 1) / heads;
-    int place = piece / pieces, first = piece % pieces * heads;
-    int row = step->rows < pass->rows ? pass->output_rows[place] : place;
-    const struct token *token = pass->tokens + row;
-    int64_t line = token->capacity * head_dim; /* of one head's keys or values */
-    const float *cache = token->cache + (int64_t)step->number * 2 * model->num_kv_heads * line;
-    float *mixed = scratch_of(pass, thread), *scores = mixed + width;
-    for (int i = 0; i < heads; i++) {
-        int head = first + i, kv_head = head / (queries / model->num_kv_heads);
-        if (head < queries)
-            attend(pass->queries + ((int64_t)row * queries + head) * head_dim, cache + kv_head * line,
-                   cache + (model->num_kv_heads + kv_head) * line, token, head_dim, scores,
-                   mixed + i * head_dim);
-        else
-            memset(mixed + i * head_dim, 0, (size_t)head_dim * sizeof *mixed);
+    struct sharing sharing = sharing_of(model);
+    int head_dim = model->head_dim, group = model->num_heads / model->num_kv_heads;
+    int pieces = sharing.pieces_a_row / model->num_kv_heads, part = piece % sharing.pieces_a_row;
+    int kv_head = part / pieces, from = part % pieces * sharing.heads;
+    int heads = group - from < sharing.heads ? group - from : sharing.heads;
+    int place = piece / sharing.pieces_a_row * sharing.rows, end = place + sharing.rows;
+    if (end > step->rows) end = step->rows;
+    float *scores = scratch_of(pass, thread);
+    while (place < end) {
+        const struct token *first = pass->tokens + row_at(step, place);
+        struct query queries[SHARING];
+        int count = 0;
+        for (; place < end && pass->tokens[row_at(step, place)].cache == first->cache; place++)
+            for (int i = 0; i < heads; i++, count++) {
+                const struct token *token = pass->tokens + row_at(step, place);
+                float *numbers = pass->queries + (int64_t)row_at(step, place) * model->num_heads * head_dim +
+                                 (kv_head * group + from + i) * head_dim;
+                int seen = token->before + (token->mask ? token->chunk : token->own + 1);
+                queries[count] = (struct query){numbers, token, scores + count * (int64_t)(pass->longest + 3),
+                                                numbers, seen};
+            }
+        int64_t line = first->capacity * head_dim; /* of one head's keys or values */
+        const float *cache = first->cache + (int64_t)step->number * 2 * model->num_kv_heads * line;
+        attend(count, queries, cache + kv_head * line, cache + (model->num_kv_heads + kv_head) * line,
+               head_dim);
     }
-    int group = first * head_dim / GROUP;
-    for (int i = 0; i < width / GROUP && group + i < step->activations->groups; i++)
-        quantize_group(mixed + i * GROUP, step->activations, step->matrix->bits,
-                       place_of(step->activations, step->rows, place, group + i));
+}
+
+/* What a row's heads attended to, quantized. */
+static void mixed_piece(const void *context, int32_t place, int thread) {
+    (void)thread;
+    const struct step *step = context;
+    const struct model *model = step->pass->model;
+    int width = model->num_heads * model->head_dim;
+    quantize_row(step->pass->queries + (int64_t)row_at(step, place) * width, width, step->activations,
+                 step->matrix->bits, step->rows, place);
 }
 
 /* A block of a projection, added to the hidden states. */
@@ -152,6 +184,7 @@ static void keep_output_rows(const struct pass *pass) {
 static void forward(struct pool *pool, const struct pass *pass) {
     const struct model *model = pass->model;
     int heads = heads_together(model->head_dim), all_heads = model->num_heads + 2 * model->num_kv_heads;
+    struct sharing sharing = sharing_of(model);
     struct step step = {.pass = pass, .rows = pass->rows};
     for (int number = 0; number < model->num_layers; number++) {
         const struct layer *layer = step.layer = model->layers + number;
@@ -166,7 +199,8 @@ static void forward(struct pool *pool, const struct pass *pass) {
             step.rows = pass->num_outputs;
         }
         step.matrix = &layer->out, step.activations = &pass->mixed;
-        pool_run(pool, attend_piece, &step, step.rows * ((model->num_heads + heads - 1) / heads));
+        pool_run(pool, attend_piece, &step, (step.rows + sharing.rows - 1) / sharing.rows * sharing.pieces_a_row);
+        pool_run(pool, mixed_piece, &step, step.rows);
         pool_run(pool, add_piece, &step, blocks_of(model->hidden_size));
 
         step.norm = layer->mlp_norm, step.matrix = &layer->gate, step.activations = &pass->hidden;

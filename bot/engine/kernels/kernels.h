@@ -70,7 +70,7 @@ struct activations {
 
 /* One pass. Rows are tokens. Everything is memory of the caller's, [rows][...] unless said otherwise.
  * outputs: which rows go on after the last layer's attention, ascending; result: these, after the norm.
- * scratch: for each thread `scratch_bytes`. */
+ * scratch: for each thread `scratch_bytes`. longest: the most keys that a token sees. */
 struct pass {
     const struct model *model;
     const struct token *tokens;
@@ -79,7 +79,7 @@ struct pass {
     struct activations hidden, mixed, inner;
     char *scratch;
     int64_t scratch_bytes;
-    int32_t rows, num_outputs;
+    int32_t rows, num_outputs, longest;
 };
 
 /* y = x W^T + bias for [rows][inputs] into [rows][outputs]. */

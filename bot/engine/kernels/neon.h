@@ -15,6 +15,17 @@
 
 enum { LANES = 4, SUMS = 8, HALVES = 2, HALF_QUADS = QUADS / HALVES };
 
+typedef float32x4_t floats;
+
+TILE floats load_floats(const float *from) { return vld1q_f32(from); }
+TILE void store_floats(float *into, floats numbers) { vst1q_f32(into, numbers); }
+TILE floats broadcast_float(float number) { return vdupq_n_f32(number); }
+TILE floats multiply_add(floats a, floats b, floats c) { return vfmaq_f32(c, a, b); }
+
+TILE void sum_four(const floats *numbers, float *sums) {
+    vst1q_f32(sums, vpaddq_f32(vpaddq_f32(numbers[0], numbers[1]), vpaddq_f32(numbers[2], numbers[3])));
+}
+
 /* sum += four outputs' quads . the quad in this place of a row's four. */
 TILE int32x4_t dot(int32x4_t sum, int8x16_t weights, int8x16_t row, int quad) {
     switch (quad) { /* the instruction's number is a part of it */

@@ -4,7 +4,6 @@
 
 #define INT8_OFFSET 0
 #define TILE_ROWS 8
-#define MULTIPLY_ADD(a, b, c) FUSED(a, b, c)
 
 TILE void arrange(int rows, int8x16_t *x) {
     (void)rows, (void)x; /* as they lie */

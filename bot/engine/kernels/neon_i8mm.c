@@ -19,7 +19,6 @@
 
 #define INT8_OFFSET 0
 #define TILE_ROWS 8
-#define MULTIPLY_ADD(a, b, c) FUSED(a, b, c)
 
 TILE int8x16_t first_halves(int8x16_t a, int8x16_t b) {
     return vreinterpretq_s8_s64(vzip1q_s64(vreinterpretq_s64_s8(a), vreinterpretq_s64_s8(b)));

@@ -20,13 +20,13 @@ TILE void load_rows(int rows, const int8_t *codes, int half, int8x16_t *into) {
 }
 
 /* A number of each row, four in a vector, from which instructions take them by their place. */
-TILE void load_floats(int rows, const float *from, float32x4_t *into) {
+TILE void load_row_floats(int rows, const float *from, float32x4_t *into) {
     into[0] = vdupq_n_f32(from[0]);
     if (rows == 2) into[0] = vsetq_lane_f32(from[1], into[0], 1);
     UNROLL for (int row = 0; row + LANES <= rows; row += LANES) into[row / LANES] = vld1q_f32(from + row);
 }
 
-TILE void load_ints(int rows, const int32_t *from, int32x4_t *into) {
+TILE void load_row_ints(int rows, const int32_t *from, int32x4_t *into) {
     into[0] = vdupq_n_s32(from[0]);
     if (rows == 2) into[0] = vsetq_lane_s32(from[1], into[0], 1);
     UNROLL for (int row = 0; row + LANES <= rows; row += LANES) into[row / LANES] = vld1q_s32(from + row);
@@ -66,7 +66,7 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
                 }
             }
             UNROLL for (int o = 0; o < vectors; o++) whole(rows, sum + o * rows);
-            load_floats(rows, at.scales, scales);
+            load_row_floats(rows, at.scales, scales);
             UNROLL for (int i = 0; i < SUMS; i++) {
                 float scale = scales[i % rows / LANES][i % rows % LANES];
                 total[i] = vfmaq_n_f32(total[i], vcvtq_f32_s32(sum[i]), scale);
@@ -89,7 +89,7 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
             const struct int4_block *block = blocks + group;
             float32x4_t scales[SUMS / LANES];
             int32x4_t corrections[SUMS / LANES], sum[SUMS];
-            load_ints(rows, at.corrections, corrections);
+            load_row_ints(rows, at.corrections, corrections);
             UNROLL for (int o = 0; o < vectors; o++) begin(rows, corrections, sum + o * rows);
             fetch(ahead);
             UNROLL for (int half = 0; half < HALVES; half++) {
@@ -106,7 +106,7 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
                     add_products(rows, weights, some, sum + o * rows);
                 }
             }
-            load_floats(rows, at.scales, scales);
+            load_row_floats(rows, at.scales, scales);
             UNROLL for (int o = 0; o < vectors; o++) {
                 float32x4_t weight_scales = load_bfloats(block->scales + first + LANES * o);
                 whole(rows, sum + o * rows);

@@ -1,10 +1,30 @@
 /* Plain C, for any processor: what the compiler makes of it. */
+#include <string.h>
+
 #include "tile.h"
 
 #define INT8_OFFSET 0
 #define TILE_ROWS 4
 #define OUTPUTS(rows) BLOCK
-#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+
+/* The compiler has its own vectors of four floats, or does without. */
+typedef float floats __attribute__((vector_size(16)));
+
+enum { LANES = 4 };
+
+TILE floats load_floats(const float *from) {
+    floats numbers;
+    memcpy(&numbers, from, sizeof numbers);
+    return numbers;
+}
+
+TILE void store_floats(float *into, floats numbers) { memcpy(into, &numbers, sizeof numbers); }
+TILE floats broadcast_float(float number) { return (floats){number, number, number, number}; }
+TILE floats multiply_add(floats a, floats b, floats c) { return a * b + c; }
+
+TILE void sum_four(const floats *numbers, float *sums) {
+    for (int i = 0; i < 4; i++) sums[i] = (numbers[i][0] + numbers[i][1]) + (numbers[i][2] + numbers[i][3]);
+}
 
 /* A quad's products, of 8 bits by 8 bits, of which even 2^15 would fit 32 bits. */
 TILE void add_products(const int8_t weights[BLOCK][QUAD], const int8_t *codes, int32_t *sums) {
@@ -44,7 +64,7 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
         }
         for (int o = 0; o < BLOCK; o++) {
             uint32_t bits = (uint32_t)block->scales[o] << 16;
-            __builtin_memcpy(scales + o, &bits, sizeof bits);
+            memcpy(scales + o, &bits, sizeof bits);
         }
         for (int row = 0; row < rows; row++) {
             int64_t at = group * x.width + row;

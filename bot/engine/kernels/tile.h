@@ -11,15 +11,6 @@
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
-/* a * b + c, rounded once. Clang makes no vectors of a sum of such calls, but of one that it may fuse itself,
- * in a function that begins with FUSE. */
-#if defined(__clang__)
-#define FUSE _Pragma("STDC FP_CONTRACT ON")
-#define FUSED(a, b, c) ((a) * (b) + (c))
-#else
-#define FUSE
-#define FUSED(a, b, c) __builtin_fmaf(a, b, c)
-#endif
 /* Compilers would add the products of many quads to each other first, for which there are no registers. */
 #if defined(__x86_64__)
 #define ADDED(sum) __asm__("" : "+x"(sum))

@@ -23,7 +23,8 @@ from bot.engine.model.token_tree import TokenTree
 from bot.engine.model.torch_decoder import Linear, TorchDecoder
 from bot.engine.weights.quantize import GROUP, quantize_int4, quantize_int8
 
-# Of each family a shape whose heads and sizes are whole blocks, and one whose are not.
+# Of each family a shape whose heads and sizes are whole blocks, and one whose are not; and heads that share
+# keys by seven, as the starter's do.
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2": ("qwen2", {"vocab_size": 320, "hidden_size": 128}),
     "qwen3": ("qwen3", {"vocab_size": 320, "hidden_size": 128, "head_dim": 32}),
@@ -31,6 +32,10 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2, uneven": (
         "qwen2",
         {"vocab_size": 283, "hidden_size": 72, "intermediate_size": 100, "num_attention_heads": 6},
+    ),
+    "qwen2, many heads": (
+        "qwen2",
+        {"vocab_size": 272, "hidden_size": 112, "num_attention_heads": 14, "num_key_value_heads": 2},
     ),
     "qwen3, wide heads": ("qwen3", {"vocab_size": 272, "hidden_size": 48, "head_dim": 80}),
     "llama, small heads": (
@@ -166,9 +171,9 @@ def test_branches_see_their_own_tokens_only(pair: tuple[Decoder, Decoder]) -> No
 
 def test_a_pass_has_the_same_numbers_however_it_is_cut(pair: tuple[Decoder, Decoder]) -> None:
     """Not nearly: a text's scores must not depend on what is read beside it."""
-    decoder, ids = pair[0], [(11 * at + 5) % 250 for at in range(37)]
+    decoder, ids = pair[0], [(11 * at + 5) % 250 for at in range(150)]
     whole = decoder.forward([Chunk(ids, decoder.new_cache())])
-    for size in (1, 3, 4, 6, 30):
+    for size in (1, 3, 4, 6, 30, 65):
         cache = decoder.new_cache()
         parts = [decoder.forward([Chunk(ids[at : at + size], cache)]) for at in range(0, len(ids), size)]
         assert np.array_equal(np.concatenate(parts), whole)
