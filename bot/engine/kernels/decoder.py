@@ -57,7 +57,7 @@ class CompiledDecoder:
         self._kernels, self._pool = kernels, ThreadPool(threads)
         self.threads = self._pool.threads
         self._parts = parts  # the structs have only their addresses
-        head = _matrix(parts["head"], config.vocab_size, config.hidden_size)
+        head = matrix_of(parts["head"], config.vocab_size, config.hidden_size)
         self._head = LMHead(embedding, rows, Projection(kernels, self._pool, head))
         self._rotations = np.empty((0, config.head_dim), np.float32)
         self._layers = (Layer * config.num_layers)(
@@ -147,7 +147,7 @@ class CompiledDecoder:
         norms = (self._parts.get(at + name) for name in _NORMS)
         return Layer(
             *(None if norm is None else _address(norm[""]) for norm in norms),
-            *(_matrix(self._parts[at + name], *shape) for name, shape in shapes.items()),
+            *(matrix_of(self._parts[at + name], *shape) for name, shape in shapes.items()),
         )
 
     def _rotation(self, length: int) -> Floats:
@@ -221,7 +221,8 @@ def _tokens(
     return tokens, longest
 
 
-def _matrix(part: Part, outputs: int, inputs: int) -> Matrix:
+def matrix_of(part: Part, outputs: int, inputs: int) -> Matrix:
+    """The struct of a part's tensors, which has only their addresses."""
     scales, bias = part.get("scales"), part.get("bias")
     return Matrix(
         _address(part["blocks"]),
