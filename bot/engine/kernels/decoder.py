@@ -104,7 +104,7 @@ class CompiledDecoder:
             _Quantized(len(ids), width)
             for width in (config.hidden_size, config.num_heads * config.head_dim, config.intermediate_size)
         ]
-        # A block of gate and one of up, or some heads that are whole blocks, of all rows; or some queries' scores.
+        # A block of gate and one of up, or some whole heads, of all rows; or some queries' scores.
         together = math.lcm(config.head_dim, BLOCK)
         scratch = aligned(
             self.threads,

@@ -1,4 +1,4 @@
-"""A projection is as near to float32 with nothing rounded as its bits allow, outliers among activations or not."""
+"""A projection is as near to float32 with nothing rounded as its bits allow, beside outliers too."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bot.engine.weights.fuse import Part
 from bot.engine.weights.quantize import quantize_part
 
 INPUTS, OUTPUTS = 896, 640
-# The largest error of a row to the row's norm. Rounding normal weights gives 0.0084 and 0.076, and activations
-# of 8 bits 0.006 more.
+# The largest error of a row to its norm. Rounding normal weights gives 0.0084 and 0.076, and activations of
+# 8 bits 0.006 more.
 ERROR = {"int8": 0.012, "int4": 0.1}
-# A group beside an outlier of 60 is rounded to half a unit, which its other activations are about as large as.
+# Beside an outlier of 60 a group is rounded to half a unit, about as large as its other activations are.
 BESIDE_OUTLIERS = {"int8": 0.02, "int4": 0.1}
 
 
