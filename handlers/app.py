@@ -48,6 +48,7 @@ def build_app(services: Services) -> BotApp:
         await next_()
 
     app = BotApp(
+        name="app.py",  # of its loggers; to find it Bolt would look through the source of every module
         client=client,
         before_authorize=take_proxy,
         logger=logging.getLogger("slack_bolt"),

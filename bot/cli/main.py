@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import io
 import sys
@@ -44,7 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def command(name: str) -> Command:
     """The function `run` of `bot.cli.NAME`, imported only now: torch alone takes longer than most run."""
     assert name in COMMANDS
-    run: Command = importlib.import_module(f"bot.cli.{name}").run
+    gc.disable()  # modules stay: looking through them again and again is a tenth of a start
+    try:
+        run: Command = importlib.import_module(f"bot.cli.{name}").run
+    finally:
+        gc.freeze()  # nor does any later collection look through them
+        gc.enable()
     return run
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from bot.engine.factory import prepare_prefixes
 from bot.engine.weights.prepare import prepare
 from bot.models import check_model, find_model
+from bot.roles import load_roles
 from config.settings import Settings
 
 
@@ -21,7 +23,7 @@ def run(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def prepare_weights(directory: Path, settings: Settings) -> None:
-    """Write the weights with a progress bar, and print the file. Raises EngineError."""
+    """Write the weights with a progress bar, print the file; then the roles' prompts. Raises EngineError."""
     with tqdm(desc="preparing", unit=" parts", disable=not sys.stderr.isatty()) as bar:
 
         def show(done: int, total: int) -> None:
@@ -30,3 +32,5 @@ def prepare_weights(directory: Path, settings: Settings) -> None:
 
         file = prepare(directory, settings.precision, show)
     print(f"{file}: {file.stat().st_size / 1e6:,.0f} MB")
+    prompts = [role.prompt("a") for role in load_roles().values()]
+    prepare_prefixes(directory, prompts, settings.precision, settings.threads, settings.kernels)

@@ -6,6 +6,8 @@ Two stages: `open_engine` does what the settings say, `open_decoder` chooses the
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bot.engine.config import processor
@@ -13,15 +15,18 @@ from bot.engine.config.arrays import StoredTensor
 from bot.engine.config.model_config import ModelConfig, read_model_config
 from bot.engine.config.precision import QUANTIZED, choose_precision
 from bot.engine.config.torch_needs import require_torch
-from bot.engine.interface import Engine
+from bot.engine.errors import EngineError
+from bot.engine.interface import Engine, Prompt
 from bot.engine.kernels.bindings import AUTO, KernelsMissing, choose_kernels
 from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.local import LocalEngine
-from bot.engine.model.decoder import Decoder
+from bot.engine.model.decoder import Chunk, Decoder
+from bot.engine.scheduling.passes import PREFILL_TOKENS
 from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.weights.checkpoint import EMBEDDING, Checkpoint, lm_head_name
 from bot.engine.weights.fuse import fused_parts
-from bot.engine.weights.prepare import open_prepared
+from bot.engine.weights.prepare import locked, open_prepared
+from bot.engine.weights.prepared_prefixes import PreparedPrefixes, prefixes_file, write_prefixes
 from bot.engine.weights.quantize import quantize_part
 from config.settings import Settings
 
@@ -76,7 +81,61 @@ def open_local(
         context_tokens=context_tokens,
         cache_mb=cache_mb,
         max_queue=max_queue,
+        prepared=_open_prefixes(directory, decoder),
     )
+
+
+def prepare_prefixes(
+    directory: Path, prompts: Sequence[Prompt], precision: str = "auto", threads: int = 0, kernels: str = AUTO
+) -> None:
+    """Keep what the prompts of each role begin with beside the prepared weights: a start need not compute it.
+
+    Nothing is done where all is there already, where it cannot be written, and where torch would compute,
+    whose keys and values differ from build to build. Blocking.
+    """
+    if choose_precision(precision, read_model_config(directory)) not in QUANTIZED:
+        return
+    with suppress(KernelsMissing):
+        choose_kernels(kernels)
+        engine = open_local(directory, precision=precision, threads=threads, kernels=kernels)
+        _prepare_prefixes(directory, engine, prompts)
+
+
+def _prepare_prefixes(directory: Path, engine: LocalEngine, prompts: Sequence[Prompt]) -> None:
+    decoder, prefixes = engine.decoder, []
+    for prompt in prompts:
+        with suppress(EngineError):  # the chat template refuses it, which is told to who asks that role
+            prefixes.append(engine.prefix(prompt))
+    if (made_of := _prefixes_made_of(directory, decoder)) is None:
+        return
+    file = prefixes_file(directory, decoder.precision)
+    if all(map(PreparedPrefixes(file, made_of).holds, filter(None, prefixes))):
+        return
+    states = {}
+    for prefix in filter(None, prefixes):
+        cache = decoder.new_cache(room=len(prefix))
+        for at in range(0, len(prefix), PREFILL_TOKENS):
+            decoder.forward([Chunk(prefix[at : at + PREFILL_TOKENS], cache)], last_only=True)
+        states[tuple(prefix)] = cache.states[:, :, : len(cache)]
+    try:
+        with locked(directory):
+            write_prefixes(file, made_of, states)
+    except OSError as problem:
+        log.info("%s cannot be written: %s", file, problem)
+
+
+def _open_prefixes(directory: Path, decoder: Decoder) -> PreparedPrefixes | None:
+    if (made_of := _prefixes_made_of(directory, decoder)) is None:
+        return None
+    return PreparedPrefixes(prefixes_file(directory, decoder.precision), made_of)
+
+
+def _prefixes_made_of(directory: Path, decoder: Decoder) -> dict[str, str] | None:
+    """What prepared prefixes depend on but their tokens; None where there can be none."""
+    if not isinstance(decoder, CompiledDecoder):
+        return None
+    prepared = open_prepared(directory, decoder.precision)
+    return None if prepared is None else {**prepared.metadata, **decoder.arithmetic}
 
 
 def open_decoder(directory: Path, precision: str, threads: int = 0, kernels: str = AUTO) -> Decoder:

@@ -7,17 +7,20 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
+from bot.engine.cache.kv_cache import KVCache
 from bot.engine.cache.prefix_cache import PrefixCache
 from bot.engine.config.arrays import common_prefix
 from bot.engine.errors import EngineError, PromptTooLong
 from bot.engine.interface import CutOff, Prompt, Sampling, is_long
 from bot.engine.model.decoder import Decoder
+from bot.engine.scheduling.passes import SCORE_TOKENS
 from bot.engine.scheduling.requests import Score, Stream
 from bot.engine.scheduling.scheduler import Scheduler
 from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.text.detokenizer import Detokenizer
 from bot.engine.text.sampling import Sampler, read_generation_config
 from bot.engine.text.thoughts import ThoughtFilter
+from bot.engine.weights.prepared_prefixes import PreparedPrefixes
 
 MEGABYTE = 1_000_000
 # KV caches of running answers may take this many times the memory of those that are only kept.
@@ -36,8 +39,9 @@ class LocalEngine:
         context_tokens: int = 4096,
         cache_mb: int = 128,
         max_queue: int = 64,
+        prepared: PreparedPrefixes | None = None,
     ) -> None:
-        """`decoder`, `tokenizer`: those of `directory`, see `factory.open_local`.
+        """`decoder`, `tokenizer`, `prepared`: those of `directory`, see `factory.open_local`.
 
         cache_mb: megabytes of kept KV caches. Raises EngineError for a bad generation_config.json.
         """
@@ -47,7 +51,8 @@ class LocalEngine:
         self.eos_token_ids = frozenset(self.tokenizer.eos_token_ids | self.defaults.eos_token_ids)
         self._name = directory.resolve().name
         self._context = min(context_tokens, decoder.config.max_position_embeddings)
-        self.prefixes = PrefixCache(cache_mb * MEGABYTE)
+        self._prepared = prepared
+        self.prefixes = PrefixCache(cache_mb * MEGABYTE, self._load_prefix)
         self.scheduler = Scheduler(
             decoder,
             self.prefixes,
@@ -148,6 +153,15 @@ class LocalEngine:
     async def close(self) -> None:
         """See Engine.close."""
         await asyncio.to_thread(self.scheduler.close)
+
+    def prefix(self, prompt: Prompt) -> list[int]:
+        """The ids that every prompt of its role begins with."""
+        ids, shared = self._encode(prompt)
+        return ids[:shared]
+
+    def _load_prefix(self, tokens: Sequence[int]) -> KVCache | None:
+        states = self._prepared.take(tokens) if self._prepared is not None else None
+        return None if states is None else KVCache.of(tokens, states, room=SCORE_TOKENS)
 
     async def _tokens(self, prompt: Prompt) -> tuple[list[int], int]:
         """The prompt's ids, and how many of them every prompt of its role begins with."""

@@ -17,6 +17,8 @@ from patience import PATIENCE
 
 from bot.cli.main import main
 from bot.cli.options import COMMANDS
+from bot.engine.factory import open_local
+from bot.roles import load_roles
 from config.settings import ROOT
 
 
@@ -59,6 +61,19 @@ def test_emotion_copies_a_csv_with_label_and_confidence(model_dir: Path, tmp_pat
 
 
 @pytest.mark.model
+def test_prepare_keeps_what_every_role_begins_with(model_dir: Path, tmp_path: Path) -> None:
+    """The next start need not compute it."""
+    directory = tmp_path / "starter"
+    directory.mkdir()
+    for file in model_dir.iterdir():
+        if not file.name.endswith(".prefixes.safetensors"):
+            (directory / file.name).symlink_to(file)
+    assert main(["prepare", str(directory), "--precision", "int8"]) == 0
+    engine = open_local(directory, precision="int8")
+    for role in load_roles().values():
+        assert engine.prefixes.prefix(engine.prefix(role.prompt("你好"))) is not None
+
+
 def test_chat_answers_and_remembers(process: Process, tmp_path: Path) -> None:
     llm = {"LLM_URL": f"{process.url}/v1"}
     found = bot(tmp_path, "chat", "Say only the word hello.", **llm)

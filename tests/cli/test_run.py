@@ -130,6 +130,27 @@ def test_starting_imports_nothing_that_it_does_not_need() -> None:
     assert found.stdout.splitlines()[-1] == "[] False"
 
 
+def test_an_emotion_imports_only_what_it_needs(tmp_path: Path) -> None:
+    """Neither torch nor what serves Slack, the web and the database: a command is there at once."""
+    heavy = ("torch", "transformers", "sqlalchemy", "alembic", "aiohttp", "slack_bolt", "handlers")
+    code = (
+        "import sys; from bot.cli.main import main;"
+        f"found = main(['emotion', 'fine', '--model-dir', {str(tmp_path / 'none')!r}]);"
+        f"print(found, [name for name in {heavy} if name in sys.modules], 'numpy' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "1 [] True"
+
+
+def test_after_a_command_is_imported_garbage_is_collected_and_modules_are_left_alone() -> None:
+    code = (
+        "import gc; from bot.cli.main import main; before = len(gc.get_objects());"
+        "main(['manifest']); print(gc.isenabled(), gc.get_freeze_count() > before)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "True True"
+
+
 def test_with_a_model_on_another_server_torch_is_not_loaded() -> None:
     code = (
         "import sys, bot.app.run, handlers.transport.watchdog;"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -26,6 +27,14 @@ class KVCache:
             config.num_layers, 2 * config.num_kv_heads, max(room, _MIN_CAPACITY), config.head_dim
         )
 
+    @classmethod
+    def of(cls, tokens: Sequence[int], states: Floats, room: int = 0) -> KVCache:
+        """The cache of `tokens`, whose `states` are a copy of those given, with room for `room` more."""
+        copy = object.__new__(cls)
+        copy.tokens = list(tokens)
+        copy.states = _copy(states, len(tokens), max(len(tokens) + room, _MIN_CAPACITY))
+        return copy
+
     def __len__(self) -> int:
         return len(self.tokens)
 
@@ -47,10 +56,7 @@ class KVCache:
         """A copy of the first `length` tokens, with room for `room` more."""
         if not 0 <= length <= len(self):
             raise ValueError(f"cannot fork {length} tokens of {len(self)}")
-        copy = object.__new__(KVCache)
-        copy.tokens = self.tokens[:length]
-        copy.states = _copy(self.states, length, max(length + room, _MIN_CAPACITY))
-        return copy
+        return KVCache.of(self.tokens[:length], self.states, room)
 
     def truncate(self, length: int) -> None:
         """Forget all but the first `length` tokens; the memory stays as room."""

@@ -6,7 +6,7 @@ Used by the engine's thread alone.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bot.engine.cache.kv_cache import KVCache
 from bot.engine.config.arrays import common_prefix
@@ -20,10 +20,14 @@ class PrefixCache:
 
     Prefixes count towards the budget and push conversations out, never the other way round; among
     themselves the least recently used goes when they alone are over it.
+
+    load: makes the cache of a prefix that is not here, if it can without the model.
     """
 
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
+    def __init__(
+        self, budget: int, load: Callable[[Sequence[int]], KVCache | None] = lambda tokens: None
+    ) -> None:
+        self._budget, self._load = budget, load
         self._prefixes: OrderedDict[tuple[int, ...], KVCache] = OrderedDict()
         self._sessions: OrderedDict[str, KVCache] = OrderedDict()
 
@@ -40,6 +44,8 @@ class PrefixCache:
         key = tuple(tokens)
         if key in self._prefixes:
             self._prefixes.move_to_end(key)
+        elif (loaded := self._load(tokens)) is not None:
+            self.pin(loaded)
         return self._prefixes.get(key)
 
     def pin(self, cache: KVCache) -> None:

@@ -107,6 +107,11 @@ def load_library() -> ctypes.CDLL:
     return library
 
 
+def made_of() -> str:
+    """The digest of the sources that the library was compiled from. Raises KernelsMissing."""
+    return str(load_library().kernels_sources().decode())
+
+
 def all_kernels() -> dict[str, Kernels]:
     """Of every instruction set that is built in, by name, the best first. Raises KernelsMissing."""
     found: dict[str, Kernels] = {}

@@ -24,6 +24,7 @@ from bot.engine.kernels.bindings import (
     Product,
     ThreadPool,
     Token,
+    made_of,
 )
 from bot.engine.model.decoder import Chunk
 from bot.engine.model.lm_head import LMHead
@@ -74,6 +75,11 @@ class CompiledDecoder:
             config.intermediate_size,
             config.rms_norm_eps,
         )
+
+    @property
+    def arithmetic(self) -> dict[str, str]:
+        """What computes keys and values, to the last bit, beside the weights."""
+        return {"kernels": self._kernels.name.decode(), "sources": made_of(), "numpy": np.__version__}
 
     def enter_thread(self) -> None:
         """See Decoder.enter_thread: the thread pool needs nothing."""

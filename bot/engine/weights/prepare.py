@@ -78,7 +78,7 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
     precision = choose_precision(precision, config)
     file = prepared_file(directory, precision)
     if open_prepared(directory, precision) is None:  # else the directory may be read-only
-        with _locked(directory):
+        with locked(directory):
             if open_prepared(directory, precision) is None:
                 try:
                     _write(file, directory, precision, config, progress)
@@ -91,7 +91,7 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """Wait while another process prepares in `directory`, where the file system has locks."""
     # Not by the existence of the file: it stays, and is copied with the others.
     lock = FileLock(directory / LOCK, fallback_to_soft=False)
