@@ -36,6 +36,7 @@ TILE floats multiply_add(floats a, floats b, floats c) { return _mm256_fmadd_ps(
 
 /* Four sums of eight: neighbours are added twice, which leaves two parts of each, four places apart. */
 TILE void sum_four(const floats *numbers, float *sums) {
-    floats parts = _mm256_hadd_ps(_mm256_hadd_ps(numbers[0], numbers[1]), _mm256_hadd_ps(numbers[2], numbers[3]));
+    floats first = _mm256_hadd_ps(numbers[0], numbers[1]);
+    floats parts = _mm256_hadd_ps(first, _mm256_hadd_ps(numbers[2], numbers[3]));
     _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(parts), _mm256_extractf128_ps(parts, 1)));
 }
