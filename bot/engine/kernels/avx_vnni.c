@@ -10,10 +10,10 @@ enum { MOST_SUMS = 4 };
 
 /* No sum comes near 2^31: 32 products of 255 * 127, and a correction of 128 * 32 * 127. */
 TILE ints begin_int4(int32_t correction) { return broadcast_int(correction); }
-TILE ints dot_int4(ints sum, ints weights, ints codes) { return _mm256_dpbusd_avx_epi32(sum, weights, codes); }
+TILE ints dot_int4(ints sum, ints weights, ints x) { return _mm256_dpbusd_avx_epi32(sum, weights, x); }
 TILE ints whole_int4(ints sum, int32_t correction) { return (void)correction, sum; } /* it began with that */
 TILE ints begin_int8(int32_t correction) { return begin_int4(correction); }
-TILE ints dot_int8(ints sum, ints weights, ints codes) { return dot_int4(sum, without_sign(weights), codes); }
+TILE ints dot_int8(ints sum, ints weights, ints x) { return dot_int4(sum, without_sign(weights), x); }
 
 #include "x86_tiles.h"
 

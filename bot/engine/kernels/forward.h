@@ -80,47 +80,48 @@ static void qkv_piece(const void *context, int32_t piece, int thread) {
     }
 }
 
-/* How queries are cut into pieces for attention: so many heads that share keys, of so many rows. */
+/* How attention is cut into pieces: `group` heads share keys; `heads` of them and `rows` rows are one piece, so
+ * that a group makes `parts`. */
 struct sharing {
-    int heads, rows, pieces_a_row; /* pieces for each of `rows` rows */
+    int group, heads, parts, rows;
 };
 
 static struct sharing sharing_of(const struct model *model) {
-    int group = model->num_heads / model->num_kv_heads;
-    int heads = group < SHARING ? group : SHARING;
-    return (struct sharing){heads, SHARING / heads, model->num_kv_heads * ((group + heads - 1) / heads)};
+    int group = model->num_heads / model->num_kv_heads, heads = group < SHARING ? group : SHARING;
+    return (struct sharing){group, heads, (group + heads - 1) / heads, SHARING / heads};
 }
 
-/* Attention of a piece's queries, each result in its query's place. */
+/* Attention of a piece's queries, each result in its query's place. Rows of other sequences have other keys. */
 static void attend_piece(const void *context, int32_t piece, int thread) {
     const struct step *step = context;
     const struct pass *pass = step->pass;
     const struct model *model = pass->model;
     struct sharing sharing = sharing_of(model);
-    int head_dim = model->head_dim, group = model->num_heads / model->num_kv_heads;
-    int pieces = sharing.pieces_a_row / model->num_kv_heads, part = piece % sharing.pieces_a_row;
-    int kv_head = part / pieces, from = part % pieces * sharing.heads;
-    int heads = group - from < sharing.heads ? group - from : sharing.heads;
-    int place = piece / sharing.pieces_a_row * sharing.rows, end = place + sharing.rows;
-    if (end > step->rows) end = step->rows;
+    int kv_head = piece / sharing.parts % model->num_kv_heads, head_dim = model->head_dim;
+    int head = kv_head * sharing.group + piece % sharing.parts * sharing.heads;
+    int last = head + sharing.heads, all = (kv_head + 1) * sharing.group;
+    if (last > all) last = all;
+    int place = piece / (sharing.parts * model->num_kv_heads) * sharing.rows;
+    int end = place + sharing.rows < step->rows ? place + sharing.rows : step->rows;
     float *scores = scratch_of(pass, thread);
     while (place < end) {
-        const struct token *first = pass->tokens + row_at(step, place);
+        const struct token *token = pass->tokens + row_at(step, place);
+        int64_t line = token->capacity * head_dim; /* of one head's keys or values */
+        const float *keys = token->cache + ((int64_t)step->number * 2 * model->num_kv_heads + kv_head) * line;
         struct query queries[SHARING];
         int count = 0;
-        for (; place < end && pass->tokens[row_at(step, place)].cache == first->cache; place++)
-            for (int i = 0; i < heads; i++, count++) {
-                const struct token *token = pass->tokens + row_at(step, place);
-                float *numbers = pass->queries + (int64_t)row_at(step, place) * model->num_heads * head_dim +
-                                 (kv_head * group + from + i) * head_dim;
+        for (const float *cache = token->cache; place < end; place++) {
+            int row = row_at(step, place);
+            token = pass->tokens + row;
+            if (token->cache != cache) break;
+            for (int i = head; i < last; i++, count++) {
+                float *numbers = pass->queries + ((int64_t)row * model->num_heads + i) * head_dim;
+                float *own = scores + count * (int64_t)(pass->longest + 3);
                 int seen = token->before + (token->mask ? token->chunk : token->own + 1);
-                queries[count] = (struct query){numbers, token, scores + count * (int64_t)(pass->longest + 3),
-                                                numbers, seen};
+                queries[count] = (struct query){numbers, token, own, numbers, seen};
             }
-        int64_t line = first->capacity * head_dim; /* of one head's keys or values */
-        const float *cache = first->cache + (int64_t)step->number * 2 * model->num_kv_heads * line;
-        attend(count, queries, cache + kv_head * line, cache + (model->num_kv_heads + kv_head) * line,
-               head_dim);
+        }
+        attend(count, queries, keys, keys + model->num_kv_heads * line, head_dim);
     }
 }
 
@@ -199,7 +200,8 @@ static void forward(struct pool *pool, const struct pass *pass) {
             step.rows = pass->num_outputs;
         }
         step.matrix = &layer->out, step.activations = &pass->mixed;
-        pool_run(pool, attend_piece, &step, (step.rows + sharing.rows - 1) / sharing.rows * sharing.pieces_a_row);
+        int together = (step.rows + sharing.rows - 1) / sharing.rows;
+        pool_run(pool, attend_piece, &step, together * model->num_kv_heads * sharing.parts);
         pool_run(pool, mixed_piece, &step, step.rows);
         pool_run(pool, add_piece, &step, blocks_of(model->hidden_size));
 

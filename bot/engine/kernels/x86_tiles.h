@@ -95,7 +95,8 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
                 UNROLL for (int row = 0; row < rows; row++) {
                     int i = row * vectors + o;
                     floats scale = times(weight_scales, broadcast_float(at.scales[row]));
-                    total[i] = multiply_add(to_floats(whole_int4(sum[i], at.corrections[row])), scale, total[i]);
+                    ints products = whole_int4(sum[i], at.corrections[row]);
+                    total[i] = multiply_add(to_floats(products), scale, total[i]);
                 }
             }
         }
