@@ -80,8 +80,8 @@ static void qkv_piece(const void *context, int32_t piece, int thread) {
     }
 }
 
-/* How attention is cut into pieces: `group` heads share keys; `heads` of them and `rows` rows are one piece, so
- * that a group makes `parts`. */
+/* How attention is cut into pieces: `group` heads share keys; `heads` of them and `rows` rows are one piece,
+ * so that a group makes `parts`. */
 struct sharing {
     int group, heads, parts, rows;
 };
@@ -91,7 +91,7 @@ static struct sharing sharing_of(const struct model *model) {
     return (struct sharing){group, heads, (group + heads - 1) / heads, SHARING / heads};
 }
 
-/* Attention of a piece's queries, each result in its query's place. Rows of other sequences have other keys. */
+/* Attention of a piece's queries, each result in its query's place. Other sequences have other keys. */
 static void attend_piece(const void *context, int32_t piece, int thread) {
     const struct step *step = context;
     const struct pass *pass = step->pass;
