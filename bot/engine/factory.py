@@ -6,6 +6,7 @@ Two stages: `open_engine` does what the settings say, `open_decoder` chooses the
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from bot.engine.config.precision import QUANTIZED, choose_precision
 from bot.engine.config.torch_needs import require_torch
 from bot.engine.errors import EngineError
 from bot.engine.interface import Engine, Prompt
-from bot.engine.kernels.bindings import AUTO, KernelsMissing, choose_kernels
+from bot.engine.kernels.bindings import AUTO, KernelsMissing, arithmetic, choose_kernels
 from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.local import LocalEngine
 from bot.engine.model.decoder import Chunk, Decoder
@@ -25,7 +26,7 @@ from bot.engine.scheduling.passes import PREFILL_TOKENS
 from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.weights.checkpoint import EMBEDDING, Checkpoint, lm_head_name
 from bot.engine.weights.fuse import fused_parts
-from bot.engine.weights.prepare import locked, open_prepared
+from bot.engine.weights.prepare import locked, open_prepared, prepared_file
 from bot.engine.weights.prepared_prefixes import PreparedPrefixes, prefixes_file, write_prefixes
 from bot.engine.weights.quantize import quantize_part
 from config.settings import Settings
@@ -95,10 +96,29 @@ def prepare_prefixes(
     """
     if choose_precision(precision, read_model_config(directory)) not in QUANTIZED:
         return
-    with suppress(KernelsMissing):
+    try:
         choose_kernels(kernels)
         engine = open_local(directory, precision=precision, threads=threads, kernels=kernels)
+    except EngineError as problem:  # a start will say so
+        log.info("no prefixes are kept: %s", problem)
+    else:
         _prepare_prefixes(directory, engine, prompts)
+
+
+def is_outdated(directory: Path, precision: str = "auto", kernels: str = AUTO) -> bool:
+    """Whether what stands prepared beside the model is not what a start would use, and can be made anew."""
+    precision = choose_precision(precision, read_model_config(directory))
+    if not prepared_file(directory, precision).exists() or not os.access(directory, os.W_OK):
+        return False
+    if (prepared := open_prepared(directory, precision)) is None:
+        return True
+    if precision not in QUANTIZED:
+        return False
+    try:
+        made_of = {**prepared.metadata, **arithmetic(choose_kernels(kernels))}
+    except EngineError:
+        return False
+    return not PreparedPrefixes(prefixes_file(directory, precision), made_of).belongs
 
 
 def _prepare_prefixes(directory: Path, engine: LocalEngine, prompts: Sequence[Prompt]) -> None:
@@ -109,7 +129,8 @@ def _prepare_prefixes(directory: Path, engine: LocalEngine, prompts: Sequence[Pr
     if (made_of := _prefixes_made_of(directory, decoder)) is None:
         return
     file = prefixes_file(directory, decoder.precision)
-    if all(map(PreparedPrefixes(file, made_of).holds, filter(None, prefixes))):
+    found = PreparedPrefixes(file, made_of)
+    if found.belongs and all(map(found.holds, filter(None, prefixes))):
         return
     states = {}
     for prefix in filter(None, prefixes):

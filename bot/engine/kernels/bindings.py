@@ -7,6 +7,8 @@ import weakref
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import lru_cache
 
+import numpy as np
+
 from bot.engine.errors import EngineError
 from bot.engine.kernels.build_library import HERE, LIBRARY, sources_digest
 
@@ -110,6 +112,11 @@ def load_library() -> ctypes.CDLL:
 def made_of() -> str:
     """The digest of the sources that the library was compiled from. Raises KernelsMissing."""
     return str(load_library().kernels_sources().decode())
+
+
+def arithmetic(kernels: Kernels) -> dict[str, str]:
+    """What computes keys and values, to the last bit, beside the weights. Raises KernelsMissing."""
+    return {"kernels": kernels.name.decode(), "sources": made_of(), "numpy": np.__version__}
 
 
 def all_kernels() -> dict[str, Kernels]:

@@ -24,7 +24,7 @@ from bot.engine.kernels.bindings import (
     Product,
     ThreadPool,
     Token,
-    made_of,
+    arithmetic,
 )
 from bot.engine.model.decoder import Chunk
 from bot.engine.model.lm_head import LMHead
@@ -78,8 +78,8 @@ class CompiledDecoder:
 
     @property
     def arithmetic(self) -> dict[str, str]:
-        """What computes keys and values, to the last bit, beside the weights."""
-        return {"kernels": self._kernels.name.decode(), "sources": made_of(), "numpy": np.__version__}
+        """See bindings.arithmetic."""
+        return arithmetic(self._kernels)
 
     def enter_thread(self) -> None:
         """See Decoder.enter_thread: the thread pool needs nothing."""

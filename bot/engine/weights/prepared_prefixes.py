@@ -23,12 +23,14 @@ class PreparedPrefixes:
 
     def __init__(self, file: Path, made_of: Mapping[str, str]) -> None:
         """`made_of`: what all prefixes there depend on but their tokens; a file of anything else has none."""
+        self.belongs = False  # whether the file is there and was made of that
         self._sums: dict[str, str] = {}
         try:
             self._file = SafetensorsFile(file)
         except (OSError, ValueError):
             return
-        if self._file.metadata == {**made_of, "prefixes": VERSION}:
+        self.belongs = self._file.metadata == {**made_of, "prefixes": VERSION}
+        if self.belongs:
             self._sums = dict(name.split(".", 1) for name in self._file.shapes if "." in name)
 
     def holds(self, tokens: Sequence[int]) -> bool:

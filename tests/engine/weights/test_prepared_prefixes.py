@@ -11,8 +11,8 @@ import pytest
 from small_model import ask, watch, write
 
 from bot.engine import Message
-from bot.engine.factory import open_local, prepare_prefixes
-from bot.engine.kernels import decoder as kernels_decoder
+from bot.engine.factory import is_outdated, open_local, prepare_prefixes
+from bot.engine.kernels import bindings
 from bot.engine.local import LocalEngine
 from bot.engine.weights import prepared_prefixes
 from bot.engine.weights.prepare import prepare, prepared_file
@@ -115,7 +115,7 @@ async def test_damaged_prefixes_are_computed_again(directory: Path, damage: Call
     ("module", "name", "value"),
     [
         pytest.param(prepared_prefixes, "VERSION", "0", id="of an older version"),
-        pytest.param(kernels_decoder, "made_of", lambda: "0" * 32, id="by other kernels"),
+        pytest.param(bindings, "made_of", lambda: "0" * 32, id="by other kernels"),
     ],
 )
 async def test_prefixes_that_were_made_otherwise_are_not_used(
@@ -126,8 +126,11 @@ async def test_prefixes_that_were_made_otherwise_are_not_used(
         patch.setattr(module, name, value)
         prepare_prefixes(directory, prompts(), "int8")
         assert prefixes_file(directory, "int8").is_file()
+        assert not is_outdated(directory, "int8")
+    assert is_outdated(directory, "int8")
     assert await answers(directory) == computed
     prepare_prefixes(directory, prompts(), "int8")
+    assert not is_outdated(directory, "int8")
     assert (await answers(directory))[2] == computed[2] - prefix_tokens(directory)
 
 
@@ -170,6 +173,18 @@ def test_prefixes_that_are_there_are_left_alone_and_new_instructions_replace_the
     prepare_prefixes(directory, [prompts()[1], ask("a", lead=(Message("system", "Changed."),))], "int8")
     assert file.stat().st_mtime_ns != written
     assert file.stat().st_size < size, "those of earlier instructions are gone"
+
+
+def test_only_what_was_prepared_once_is_outdated(directory: Path) -> None:
+    """`make setup` makes that anew after an update, and no other precision."""
+    assert is_outdated(directory, "int8"), "there are weights and no prefixes"
+    assert not is_outdated(directory, "int4")
+    assert not is_outdated(directory, "fp32")
+    prepare_prefixes(directory, prompts(), "int8")
+    assert not is_outdated(directory, "int8")
+    file = prepared_file(directory, "int8")
+    file.write_bytes(file.read_bytes().replace(b'"version": "', b'"version": "0', 1)[: file.stat().st_size])
+    assert is_outdated(directory, "int8"), "weights of another version"
 
 
 def test_where_they_cannot_be_kept_nothing_fails(directory: Path) -> None:
