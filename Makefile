@@ -38,7 +38,8 @@ bench: $(VENV)/.bench  ## speed beside stock transformers and llama.cpp; writes 
 	$(PY) -m bot fetch starter
 	$(PY) benchmarks/engine.py
 
-arm64: $(VENV)/.dev  ## the engine on 64-bit ARM under qemu, beside here; ten minutes, as root, on Debian
+arm64: $(VENV)/.dev  ## the whole bot on 64-bit ARM under qemu; three quarters of an hour, as root, on Debian
+	$(PY) -m bot fetch starter
 	sh tests/arm64/run.sh $(ARM64)
 
 clean:  ## remove the environment and the caches; models/ and data/ stay
