@@ -24,7 +24,6 @@ from engine_peers import CTranslate, Llama, Ours, Stock  # noqa: E402  the paths
 from engine_report import write_report  # noqa: E402  the paths come first
 from tqdm import tqdm  # noqa: E402  the paths come first
 
-from bot.cli import bench  # noqa: E402  the paths come first
 from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402  the paths come first
 from bot.roles import load_roles  # noqa: E402  the paths come first
 
@@ -86,7 +85,6 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
             note(f"{each.name}, eighth turn", turns[-1])
             note(f"{each.name}, texts one by one", each.texts(16, together=False))
             note(f"{each.name}, texts together", each.texts(32, together=True))
-        note("memory, read", bench.read_bandwidth())
     for bot in bots:
         for seconds in bot.emotions_while_decoding(24):
             note(f"{bot.name}, emotion while decoding", seconds)
