@@ -76,8 +76,7 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
         for each in ours:
             for _ in range(3):
                 note(f"{each.name}, share of bandwidth", each.share_of_bandwidth(prompt(40), ANSWER))
-                share = each.share_of_multiply_adds(prompt(PROMPT))
-                if share is not None:
+                if each is ours[0] and (share := each.share_of_multiply_adds(prompt(PROMPT))) is not None:
                     note(f"{each.name}, share of multiply-adds", share)
             note(f"{each.name}, decode four", each.decode_four([prompt(40) for _ in range(4)], ANSWER))
             turns = each.turns()
