@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+_TORCH_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory")
+
 
 class EngineError(RuntimeError):
     """The engine could not answer; the message may be shown to an administrator."""
@@ -33,10 +37,12 @@ class NoLabel(EngineError):
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether memory ran out: Python's own, or torch's, which has no type of its own on a CPU."""
+    """Whether memory ran out: as Python says it, the system, or torch, which has no type for it on a CPU."""
     text = str(problem).lower()
-    return isinstance(problem, MemoryError) or (
-        isinstance(problem, RuntimeError) and ("not enough memory" in text or "can't allocate memory" in text)
+    return (
+        isinstance(problem, MemoryError)
+        or (isinstance(problem, OSError) and problem.errno == errno.ENOMEM)
+        or (isinstance(problem, RuntimeError) and any(each in text for each in _TORCH_OUT_OF_MEMORY))
     )
 
 

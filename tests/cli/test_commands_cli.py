@@ -74,6 +74,7 @@ def test_prepare_keeps_what_every_role_begins_with(model_dir: Path, tmp_path: Pa
         assert engine.prefixes.prefix(engine.prefix(role.prompt("你好"))) is not None
 
 
+@pytest.mark.model
 def test_chat_answers_and_remembers(process: Process, tmp_path: Path) -> None:
     llm = {"LLM_URL": f"{process.url}/v1"}
     found = bot(tmp_path, "chat", "Say only the word hello.", **llm)

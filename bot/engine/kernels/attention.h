@@ -109,22 +109,27 @@ static float largest_of(const float *scores, int count) {
     return float_of((uint32_t)in_order(largest));
 }
 
-/* Scores to weights, whose sum is returned. */
+/* Scores to weights, whose sum is returned. Of a tree's tokens, those that this one sees stand together
+ * meanwhile, so that the sum is the same whatever branches are beside it. */
 static float soften(const struct query *query, int head_dim) {
     const struct token *token = query->token;
-    float *scores = query->scores, scale = 1.0f / sqrtf((float)head_dim), sum = 0.0f;
+    float *scores = query->scores, *own = scores + token->before;
+    float scale = 1.0f / sqrtf((float)head_dim), sum = 0.0f;
+    int count = token->mask ? token->before : query->count;
     for (int i = 0; token->mask && i < token->chunk; i++)
-        if (!token->mask[i]) scores[token->before + i] = -INFINITY;
-    float largest = largest_of(scores, query->count);
+        if (token->mask[i]) scores[count++] = own[i];
+    float largest = largest_of(scores, count);
 #pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < query->count; i++) {
+    for (int i = 0; i < count; i++) {
         scores[i] = exponential((scores[i] - largest) * scale);
         sum += scores[i];
     }
+    for (int i = token->chunk - 1; token->mask && i >= 0; i--)
+        own[i] = token->mask[i] ? scores[--count] : 0.0f;
     return sum;
 }
 
-/* From `from` on all keys that a query sees, or `common` of them, which all queries see, part by part. */
+/* All keys that each query sees: those that all of them see part by part, the rest of each alone. */
 typedef void meet_fn(int, const struct query *, const float *, int, int, int);
 
 TILE void meet_all(meet_fn *meet, int queries, const struct query *query, const float *lines, int head_dim) {

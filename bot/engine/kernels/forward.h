@@ -1,8 +1,8 @@
 /* A pass through the model, in this instruction set: the last thing its file includes.
  *
  * Read `forward` first. Each step is cut into pieces that the pool's threads claim; a piece is a block of
- * outputs for all rows, or a row, or a row's heads. What a piece makes it also quantizes for the next step,
- * where its outputs are whole groups. */
+ * outputs for all rows, or a row, or some heads of a few rows. What a piece makes it also quantizes for the
+ * next step, where its outputs are whole groups. */
 #include <stddef.h>
 
 #include "attention.h"

@@ -182,6 +182,19 @@ def test_a_pass_has_the_same_numbers_however_it_is_cut(pair: tuple[Decoder, Deco
     assert np.array_equal(decoder.logits(whole)[5], decoder.logits(whole[5:6])[0])
 
 
+def test_a_branch_has_the_same_numbers_alone_and_beside_others(pair: tuple[Decoder, Decoder]) -> None:
+    """Texts of one role are branches of one pass."""
+    decoder, prompt = pair[0], list(range(30))
+    paths = [[(13 * at + 29 * number) % 250 for at in range(1 + 3 * number)] for number in range(9)]
+    tree, cache = TokenTree(), decoder.new_cache()
+    ends = [tree.add(path) for path in paths]
+    decoder.forward([Chunk(prompt, cache)])
+    together = decoder.forward([Chunk(tree.tokens, cache, tree.depths, tree.mask())], rows=ends)
+    for path, found in zip(paths, together, strict=True):
+        alone = decoder.forward([Chunk(prompt + path, decoder.new_cache())], last_only=True)
+        assert np.array_equal(alone[0], found)
+
+
 def test_logits_of_several_rows(pair: tuple[Decoder, Decoder]) -> None:
     hidden = pair[1].forward([Chunk(list(range(6)), pair[1].new_cache())])
     for count in (1, 2, 6):

@@ -6,6 +6,7 @@ The faults are put into the decoder, the one place where a model can fail; all e
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,7 +32,17 @@ def has(engine: LocalEngine, text: str) -> Callable[[Chunk], bool]:
     return lambda chunk: bool(wanted & {*chunk.tokens, *chunk.cache.tokens})
 
 
-async def test_memory_that_runs_out_fails_one_request_and_no_other(open_small: Open) -> None:
+@pytest.mark.parametrize(
+    "problem",
+    [
+        pytest.param(MemoryError(), id="Python's own"),
+        pytest.param(OSError(errno.ENOMEM, "Cannot allocate memory"), id="the system's, of a KV cache"),
+        pytest.param(RuntimeError("DefaultCPUAllocator: can't allocate memory"), id="torch's"),
+    ],
+)
+async def test_memory_that_runs_out_fails_one_request_and_no_other(
+    open_small: Open, problem: Exception
+) -> None:
     engine = open_small()
     expected = await write(engine, ask("good"))
     scores = await engine.score(ask("good"), LABELS)
@@ -39,7 +50,7 @@ async def test_memory_that_runs_out_fails_one_request_and_no_other(open_small: O
 
     def fail(chunks: Sequence[Chunk]) -> None:
         if any(bad(chunk) for chunk in chunks):
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+            raise problem
 
     watch(engine, fail)
     found = await asyncio.wait_for(
@@ -54,9 +65,9 @@ async def test_memory_that_runs_out_fails_one_request_and_no_other(open_small: O
     )
     assert found[0] == expected
     assert found[3] == pytest.approx(scores, abs=1e-4)
-    for problem in (found[1], found[2]):
-        assert isinstance(problem, EngineError)
-        assert "memory ran out" in str(problem)
+    for told in (found[1], found[2]):
+        assert isinstance(told, EngineError)
+        assert "memory ran out" in str(told)
 
 
 async def test_a_pass_that_fails_once_costs_nobody_the_answer(open_small: Open) -> None:
