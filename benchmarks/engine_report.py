@@ -135,7 +135,7 @@ def _times(above: str, below: str, pick: Callable[[Sequence[float]], float] = me
 def _share(name: str) -> Figure:
     def figure(figures: Rounds) -> tuple[float, str]:
         value = median(figures[name])
-        return value, f"{value:.0%}"
+        return value, f"{value * 100:.0f} %"
 
     return figure
 
