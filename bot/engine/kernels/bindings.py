@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import weakref
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import lru_cache
@@ -96,7 +97,7 @@ def load_library() -> ctypes.CDLL:
         raise KernelsMissing(f"the kernels were not compiled: {mend}, and says what is missing")
     try:
         library = ctypes.CDLL(str(LIBRARY))
-        library.kernels_sources.restype = c_char_p
+        library.kernels_sources.restype = library.kernels_compiler.restype = c_char_p
         made_of = library.kernels_sources().decode()
     except (OSError, AttributeError) as problem:
         raise KernelsMissing(f"{LIBRARY} cannot be loaded ({problem}): {mend}") from None
@@ -114,9 +115,20 @@ def made_of() -> str:
     return str(load_library().kernels_sources().decode())
 
 
+def made_by() -> str:
+    """The compiler that made the library, in its own words. Raises KernelsMissing."""
+    return str(load_library().kernels_compiler().decode())
+
+
 def arithmetic(kernels: Kernels) -> dict[str, str]:
     """What computes keys and values, to the last bit, beside the weights. Raises KernelsMissing."""
-    return {"kernels": kernels.name.decode(), "sources": made_of(), "numpy": np.__version__}
+    angles = np.arange(4096, dtype=np.float32)  # numpy's sines differ by processor, some in the last bit
+    return {
+        "kernels": kernels.name.decode(),
+        "sources": made_of(),
+        "compiler": made_by(),
+        "sines": hashlib.sha256(np.sin(angles).tobytes() + np.cos(angles).tobytes()).hexdigest()[:32],
+    }
 
 
 def all_kernels() -> dict[str, Kernels]:

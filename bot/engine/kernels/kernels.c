@@ -31,3 +31,8 @@ const struct kernels *const *kernels_all(void) {
 const char *kernels_sources(void) {
     return SOURCES;
 }
+
+/* Which compiler made it, as it says: another adds floats in other orders where it may. */
+const char *kernels_compiler(void) {
+    return __VERSION__;
+}

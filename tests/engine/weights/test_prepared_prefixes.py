@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from small_model import ask, watch, write
 
@@ -116,6 +117,8 @@ async def test_damaged_prefixes_are_computed_again(directory: Path, damage: Call
     [
         pytest.param(prepared_prefixes, "VERSION", "0", id="of an older version"),
         pytest.param(bindings, "made_of", lambda: "0" * 32, id="by other kernels"),
+        pytest.param(bindings, "made_by", lambda: "another", id="by kernels of another compiler"),
+        pytest.param(np, "sin", np.zeros_like, id="with other sines of numpy's"),
     ],
 )
 async def test_prefixes_that_were_made_otherwise_are_not_used(
