@@ -60,13 +60,16 @@ def read_model_config(directory: Path) -> ModelConfig:
     if found.get("mlp_bias"):
         raise EngineError(f"{file}: a bias in the mlp is not known")
     heads = int(found["num_attention_heads"])
+    kv_heads = int(found.get("num_key_value_heads") or heads)
+    if heads % kv_heads:
+        raise EngineError(f"{file}: {heads} attention heads cannot share {kv_heads} key-value heads")
     head_dim = int(found.get("head_dim") or found["hidden_size"] // heads)
     return ModelConfig(
         model_type=model_type,
         hidden_size=int(found["hidden_size"]),
         num_layers=int(found["num_hidden_layers"]),
         num_heads=heads,
-        num_kv_heads=int(found.get("num_key_value_heads") or heads),
+        num_kv_heads=kv_heads,
         head_dim=head_dim,
         intermediate_size=int(found["intermediate_size"]),
         vocab_size=int(found["vocab_size"]),
