@@ -127,8 +127,9 @@ def main() -> int:
     for (bits, use), (file, function) in GGML_LOOPS.items():
         loops = {"this engine": inner_loop(ours, f"{bits}_{use}"), "ggml": inner_loop(theirs[file], function)}
         for whose, loop in loops.items():
-            figures[f"{whose}, {bits}, {use}"] = [multiply_adds_a_cycle(loop)]
-            print(whose, bits, use, f"{multiply_adds_a_cycle(loop):.1f} multiply-adds a cycle", sep=", ")
+            rate = multiply_adds_a_cycle(loop)
+            figures[f"{whose}, {bits}, {use}"] = [rate]
+            print(whose, bits, use, f"{rate:.1f} multiply-adds a cycle", sep=", ")
     found = json.loads(options.data.read_text("utf-8")) if options.data.is_file() else {}
     options.data.parent.mkdir(parents=True, exist_ok=True)
     options.data.write_text(json.dumps(found | {"loops": figures}, indent=1), encoding="utf-8")

@@ -10,6 +10,7 @@
 #define ATTENTION_H
 
 #include <math.h>
+#include <string.h>
 
 #include "rows.h"
 #include "tile.h"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from bot.engine import EngineError
 from bot.engine.config.arrays import Floats
 from bot.engine.config.precision import QUANTIZED
 from bot.engine.factory import open_decoder
+from bot.engine.kernels import decoder as decoder_of_kernels
 from bot.engine.kernels.bindings import choose_kernels, runnable
+from bot.engine.kernels.build_library import HERE
 from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.model.decoder import Chunk, Decoder
 from bot.engine.model.token_tree import TokenTree
@@ -242,6 +245,15 @@ def test_its_threads_end_with_it(tmp_path: Path) -> None:
 def thread_ids() -> set[int]:
     """This process's threads; those of other tests may end at any time."""
     return {thread.id for thread in psutil.Process().threads()}
+
+
+@pytest.mark.parametrize(
+    ("header", "name"), [("kernels.h", "GROUP"), ("kernels.h", "BLOCK"), ("attention.h", "SHARING")]
+)
+def test_memory_is_made_for_the_sizes_that_the_kernels_have(header: str, name: str) -> None:
+    size = re.search(rf"\benum {{[^}}]*\b{name} = (\d+)", (HERE / header).read_text(encoding="ascii"))
+    assert size is not None
+    assert int(size[1]) == getattr(decoder_of_kernels, name)
 
 
 def test_kernels_that_are_not_here_are_refused_by_name() -> None:
