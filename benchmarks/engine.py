@@ -2,8 +2,8 @@
 
 Every round does the same work with each of them, one after the other and each in a process of its
 own, so that whatever else the machine does falls on all; figures are medians over the rounds. Rounds
-of earlier calls are kept in --data and counted in. Needs the `bench` extra, the starter model, and
-about 12 GB of memory and 7 GB of disk.
+of earlier calls with the same kernels are kept in --data and counted in. Needs the `bench` extra, the
+starter model, and about 12 GB of memory and 7 GB of disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine_apart import Apart  # noqa: E402  the paths come first
 from engine_bot import Bot, emotion_command, prepare, run  # noqa: E402  the paths come first
 from engine_models import write_ctranslate, write_gguf, write_mission_shape  # noqa: E402  the paths come first
 from engine_peers import CTranslate, Llama, Ours, Stock  # noqa: E402  the paths come first
-from engine_report import write_report  # noqa: E402  the paths come first
+from engine_report import KERNELS, write_report  # noqa: E402  the paths come first
 from tqdm import tqdm  # noqa: E402  the paths come first
 
 from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402  the paths come first
@@ -57,9 +57,9 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
     def prompt(length: int) -> list[int]:
         return [next(made) % 1000 + 1000, *(words * (length // len(words) + 1))][:length]
 
-    for peer in (*ours, *stock, *others):  # everything has run once
-        peer.prefill(prompt(32))
-        peer.decode(prompt(32), 3)
+    for peer in (*ours, *stock, *others):  # everything has run once, in the sizes that are measured
+        peer.prefill(prompt(PROMPT))
+        peer.decode(prompt(40), 3)
     for _ in tqdm(range(rounds), unit=" rounds"):
         for text in ("今天的实验终于成功了，太棒了！", "快递又丢了，客服还挂我电话"):
             note(f"{stock[0].name}, emotion", stock[0].emotion(roles["emotion"], text))
@@ -103,13 +103,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="of each model; 0 only writes the report")
     parser.add_argument("--model", choices=("starter", "mission", "both"), default="both")
     parser.add_argument("--prepare", action="store_true", help="write the quantized weights anew and time it")
-    parser.add_argument("--data", type=Path, default=ROOT / "data" / "benchmark.json", help="all rounds")
+    parser.add_argument(
+        "--data", type=Path, default=ROOT / "data" / f"benchmark-{KERNELS}.json", help="all rounds"
+    )
     parser.add_argument(
         "--models", type=Path, default=ROOT / "data" / "benchmark", help="what is made for it"
     )
-    parser.add_argument(
-        "--report", type=Path, default=ROOT / "docs", help="where engine.md and engine.svg go"
-    )
+    parser.add_argument("--report", type=Path, default=ROOT / "docs", help="where the page and the chart go")
     options = parser.parse_args()
     options.models.mkdir(parents=True, exist_ok=True)
     found: dict[str, Rounds] = json.loads(options.data.read_text("utf-8")) if options.data.is_file() else {}

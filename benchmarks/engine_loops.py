@@ -3,13 +3,12 @@
 GGML is the folder `ggml` of llama.cpp's sources (`pip download --no-binary :all: llama-cpp-python` has it
 under vendor/llama.cpp). Both are compiled by the same clang, zig's, with the same flags for a Raspberry
 Pi 5; llvm-mca then tells how many cycles an iteration of the loop takes with all it reads in the first
-cache. The figures go into --data, and `benchmarks/engine.py --rounds 0` writes their table. Needs llvm-mca.
+cache. It prints the table of `docs/engine.md`. Needs llvm-mca.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -115,24 +114,18 @@ def multiply_adds_a_cycle(loop: list[str]) -> float:
 
 
 def main() -> int:
-    """Print and keep the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("ggml", type=Path, help="llama.cpp's folder ggml")
-    parser.add_argument("--data", type=Path, default=ROOT / "data" / "benchmark.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         ours = our_assembly(Path(folder))
     theirs = {file: ggml_assembly(options.ggml, file) for file in {each for each, _ in GGML_LOOPS.values()}}
-    figures: dict[str, list[float]] = {}
+    print("| weights | use | this engine | ggml |\n| --- | --- | ---: | ---: |")
     for (bits, use), (file, function) in GGML_LOOPS.items():
-        loops = {"this engine": inner_loop(ours, f"{bits}_{use}"), "ggml": inner_loop(theirs[file], function)}
-        for whose, loop in loops.items():
-            rate = multiply_adds_a_cycle(loop)
-            figures[f"{whose}, {bits}, {use}"] = [rate]
-            print(whose, bits, use, f"{rate:.1f} multiply-adds a cycle", sep=", ")
-    found = json.loads(options.data.read_text("utf-8")) if options.data.is_file() else {}
-    options.data.parent.mkdir(parents=True, exist_ok=True)
-    options.data.write_text(json.dumps(found | {"loops": figures}, indent=1), encoding="utf-8")
+        loops = inner_loop(ours, f"{bits}_{use}"), inner_loop(theirs[file], function)
+        rates = [f"{multiply_adds_a_cycle(loop):.1f}" for loop in loops]
+        print(f"| {bits} | {use} | {rates[0]} | {rates[1]} |")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The measured figures as `docs/engine.md` and `docs/engine.svg`."""
+"""The measured figures as a page and a chart in `docs`, named by the kernels that this processor has."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from bot.engine.kernels.bindings import choose_kernels
 
 Rounds = dict[str, list[float]]
 Figure = Callable[[Rounds], tuple[float, str]]
+KERNELS = choose_kernels().name.decode()
 # Without an instruction that multiplies and adds at once a decode is to be as far before llama.cpp as the
 # engine before this one was.
-AT_ONCE = choose_kernels().name not in (b"avx2", b"plain")
+AT_ONCE = KERNELS not in ("avx2", "plain")
 TITLES = {"starter": "Starter (Qwen2.5-Coder-0.5B)", "mission": "Qwen1.5-0.5B shape, random weights"}
 PEERS = (
     "this engine, int8",
@@ -52,27 +53,26 @@ def write_report(found: dict[str, Rounds], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     models = [name for name in TITLES if found.get(name)]
     lines = [
-        "# How fast it is",
+        f"# How fast it is with {KERNELS}",
         "",
         f"Measured with `python benchmarks/engine.py` on {_machine()}: every round does the same work "
         "with each engine in turn, and a figure is the median over all rounds. llama.cpp has the same "
         "weights, quantized by its own quantizer, and so has CTranslate2; transformers is stock `generate`.",
         "",
-        "What falls short and why, and what each precision costs: [engine-notes.md](engine-notes.md).",
+        "What falls short and why, and what each precision costs: [engine.md](engine.md).",
         "",
-        "![Tokens a second](engine.svg)",
+        f"![Tokens a second](engine-{KERNELS}.svg)",
         "",
     ]
     for name in models:
         lines += [f"## {TITLES[name]}", "", *_comparison(found[name]), ""]
     if "starter" in models:
         lines += ["## Targets, on the starter", "", *_targets(found["starter"]), ""]
-    if found.get("loops"):
-        lines += ["## Inner loops on a Raspberry Pi 5's processor", "", *_loops(found["loops"]), ""]
     if "mission" in models:
         lines += ["## Beside the mission's own figures", "", *_mission(found["mission"]), ""]
-    (folder / "engine.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    (folder / "engine.svg").write_text(_chart({name: found[name] for name in models}), encoding="utf-8")
+    page = folder / f"engine-{KERNELS}.md"
+    page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    page.with_suffix(".svg").write_text(_chart({name: found[name] for name in models}), encoding="utf-8")
 
 
 def _comparison(figures: Rounds) -> list[str]:
@@ -85,21 +85,6 @@ def _comparison(figures: Rounds) -> list[str]:
             decode, prefill = median(figures[f"{peer}, decode"]), median(figures[f"{peer}, prefill"])
             rows.append(f"| {peer} | {decode:.1f} | {prefill:.0f} |")
     return rows
-
-
-def _loops(figures: Rounds) -> list[str]:
-    rows = ["| weights | use | this engine | ggml |", "| --- | --- | ---: | ---: |"]
-    for bits in ("int8", "int4"):
-        for use in ("decode", "prefill"):
-            ours, theirs = (figures[f"{whose}, {bits}, {use}"][0] for whose in ("this engine", "ggml"))
-            rows.append(f"| {bits} | {use} | {ours:.1f} | {theirs:.1f} |")
-    return [
-        "Multiply-adds a cycle by `llvm-mca -mcpu=cortex-a76`, all data in the first cache, with "
-        "`python benchmarks/engine_loops.py`: what llvm-mca expects, not what a Raspberry Pi did. ggml is of "
-        "llama.cpp in the same formats (Q8_0, Q4_0), compiled by the same clang with the same flags.",
-        "",
-        *rows,
-    ]
 
 
 def _targets(figures: Rounds) -> list[str]:
@@ -295,8 +280,7 @@ def _machine() -> str:
         name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    kernels = choose_kernels("auto").name.decode()
-    return f"{os.cpu_count()} cores of {name}, kernels {kernels}, torch {torch.__version__.partition('+')[0]}"
+    return f"{os.cpu_count()} cores of {name}, kernels {KERNELS}, torch {torch.__version__.partition('+')[0]}"
 
 
 def _chart(found: dict[str, Rounds]) -> str:
