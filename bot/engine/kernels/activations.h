@@ -57,12 +57,14 @@ static void quantize_group(const float *numbers, const struct activations *to, i
     }
     float peak = float_of(largest), inverse = peak > 1e-30f ? 127.0f / peak : 0.0f;
     to->scales[at] = peak < 3e38f ? peak / 127.0f : NAN;
-    int32_t codes[GROUP], sum = 0;
-#pragma omp simd
-    for (int i = 0; i < GROUP; i++) codes[i] = nearest(numbers[i] * inverse);
+    int32_t codes[GROUP];
+    uint32_t sum = 0; /* of NaN it may be anything, which without a sign is defined */
 #pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < GROUP; i++) sum += (int8_t)codes[i];
-    to->corrections[at] = -sum * (bits == 8 ? INT8_OFFSET : INT4_OFFSET);
+    for (int i = 0; i < GROUP; i++) {
+        codes[i] = nearest(numbers[i] * inverse);
+        sum += (uint32_t)codes[i];
+    }
+    to->corrections[at] = (int32_t)(0 - sum * (bits == 8 ? INT8_OFFSET : INT4_OFFSET));
     int8_t *into = to->codes + at * GROUP;
     for (int i = 0; i < GROUP; i++) into[i] = (int8_t)codes[i];
 }
