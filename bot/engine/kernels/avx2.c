@@ -3,10 +3,6 @@
 #include "x86_256.h"
 
 #define INT8_OFFSET 0
-#define TILE_ROWS 4
-#define OUTPUTS(rows) ((rows) <= 2 ? 32 : 16)
-
-enum { MOST_SUMS = 8 };
 
 /* Codes of 4 bits: pmaddubsw adds two products in 16 bits, and the eight quads of a group can be added there
  * as well, since 8 * 2 * 15 * 127 = 30,480 < 2^15. */

@@ -3,10 +3,6 @@
 #include "x86_256.h"
 
 #define INT8_OFFSET 128
-#define TILE_ROWS 4
-#define OUTPUTS(rows) ((rows) == 1 ? 32 : (rows) == 2 ? 16 : 8)
-
-enum { MOST_SUMS = 4 };
 
 /* No sum comes near 2^31: 32 products of 255 * 127, and a correction of 128 * 32 * 127. */
 TILE ints begin_int4(int32_t correction) { return broadcast_int(correction); }

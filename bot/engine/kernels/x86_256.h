@@ -7,7 +7,11 @@
 typedef __m256i ints;
 typedef __m256 floats;
 
-enum { LANES = 8 };
+/* Eight sums in sixteen registers: the others hold weights, activations and some of the totals. */
+#define TILE_ROWS 4
+#define OUTPUTS(rows) ((rows) <= 2 ? 32 : 16)
+
+enum { LANES = 8, MOST_SUMS = 8 };
 
 /* A quad of one row's activations beside every output's. */
 TILE ints broadcast_quad(const int8_t *codes) {

@@ -6,9 +6,9 @@
  *   activations      x0 x1 x2 x3 |     x0 x1 x2 x3 | ...
  *   sum          += the four products of each              in 32 bits (on AVX2, of int4, two by two in 16)
  *
- * Before this header: vectors (x86_256.h, or avx512.c's), OUTPUTS(rows), how many outputs are multiplied at
- * once so that all sums stay in registers, and of a group's products with weights of 8 bits, and with codes
- * of 4 bits without a sign,
+ * Before this header: vectors (x86_256.h's, or avx512_vnni.c's); OUTPUTS(rows), how many outputs are
+ * multiplied at once so that all sums stay in registers; and of a group's products with weights of 8 bits,
+ * and with codes of 4 bits without a sign,
  *   begin_int8(correction), dot_int8(sum, weights, activations), and then sum is whole
  *   begin_int4(correction), dot_int4(sum, weights, activations), whole_int4(sum, correction) */
 
