@@ -34,7 +34,7 @@ lint: $(VENV)/.dev  ## style and types of every file, who may import whom, and u
 	$(VENV)/bin/lint-imports
 	$(PY) -m vulture
 
-bench: $(VENV)/.bench  ## speed beside transformers, llama.cpp and CTranslate2; writes README's table and chart
+bench: $(VENV)/.bench  ## speed beside transformers, llama.cpp and CTranslate2; writes docs/engine-KERNELS.md
 	$(PY) -m bot fetch starter
 	$(PY) benchmarks/engine.py
 
