@@ -166,4 +166,5 @@ class ThreadPool:
         if not self.address:
             raise MemoryError("no memory for the kernels' threads")
         self.threads: int = library.pool_threads(self.address)
-        weakref.finalize(self, library.pool_close, self.address)
+        # Not when Python ends, where a pass may still be running.
+        weakref.finalize(self, library.pool_close, self.address).atexit = False

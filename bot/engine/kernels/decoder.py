@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bot.engine.cache.kv_cache import KVCache
 from bot.engine.config.arrays import Floats, StoredTensor
 from bot.engine.config.model_config import ModelConfig
+from bot.engine.errors import EngineError
 from bot.engine.kernels.bindings import (
     Activations,
     Kernels,
@@ -28,12 +29,13 @@ from bot.engine.kernels.bindings import (
 )
 from bot.engine.model.decoder import Chunk
 from bot.engine.model.lm_head import LMHead
+from bot.engine.weights.quantize import block_bytes
 
 Part = Mapping[str, StoredTensor]
 GROUP, BLOCK = 32, 32  # see kernels.h
 SHARING = 4  # see attention.h
 _CACHE_LINE = 64
-_NORMS = ("attention_norm", "query_norm", "key_norm", "mlp_norm")
+_MEND = "put the model's own files there again, remove its prepared-* files and run `python -m bot prepare`"
 _TOKEN = np.dtype(Token)
 
 
@@ -58,7 +60,9 @@ class CompiledDecoder:
         self._kernels, self._pool = kernels, ThreadPool(threads)
         self.threads = self._pool.threads
         self._parts = parts  # the structs have only their addresses
-        head = matrix_of(parts["head"], config.vocab_size, config.hidden_size)
+        for outer in (embedding, rows):
+            _address(outer, config.vocab_size, config.hidden_size)
+        head = matrix_of(_part(parts, "head"), config.vocab_size, config.hidden_size)
         self._head = LMHead(embedding, rows, Projection(kernels, self._pool, head))
         self._rotations = np.empty((0, config.head_dim), np.float32)
         self._layers = (Layer * config.num_layers)(
@@ -66,7 +70,7 @@ class CompiledDecoder:
         )
         self._model = Model(
             self._layers,
-            _address(parts["norm"][""]),
+            _address(_part(parts, "norm")[""], config.hidden_size),
             config.num_layers,
             config.hidden_size,
             config.num_heads,
@@ -150,10 +154,12 @@ class CompiledDecoder:
             "up": (config.intermediate_size, hidden),
             "down": (hidden, config.intermediate_size),
         }
-        norms = (self._parts.get(at + name) for name in _NORMS)
+        norms = {"attention_norm": hidden, "query_norm": config.head_dim, "key_norm": config.head_dim}
+        norms["mlp_norm"] = hidden
+        there = {name: self._parts.get(at + name) for name in norms}
         return Layer(
-            *(None if norm is None else _address(norm[""]) for norm in norms),
-            *(matrix_of(self._parts[at + name], *shape) for name, shape in shapes.items()),
+            *(None if part is None else _address(part[""], norms[name]) for name, part in there.items()),
+            *(matrix_of(_part(self._parts, at + name), *shape) for name, shape in shapes.items()),
         )
 
     def _rotation(self, length: int) -> Floats:
@@ -230,15 +236,26 @@ def _tokens(
 def matrix_of(part: Part, outputs: int, inputs: int) -> Matrix:
     """The struct of a part's tensors, which has only their addresses."""
     scales, bias = part.get("scales"), part.get("bias")
+    bits, blocks, groups = 4 if scales is None else 8, -(-outputs // BLOCK), -(-inputs // GROUP)
     return Matrix(
-        _address(part["blocks"]),
-        None if scales is None else _address(scales),
-        None if bias is None else _address(bias),
+        _address(part["blocks"], blocks, groups, block_bytes(bits)),
+        None if scales is None else _address(scales, blocks * BLOCK),
+        None if bias is None else _address(bias, blocks * BLOCK),
         outputs,
         inputs,
-        4 if scales is None else 8,
+        bits,
     )
 
 
-def _address(tensor: StoredTensor) -> int:
+def _part(parts: Mapping[str, Part], name: str) -> Part:
+    """Raises EngineError where it is missing."""
+    if name not in parts:
+        raise EngineError(f"the weights have no part {name}: {_MEND}")
+    return parts[name]
+
+
+def _address(tensor: StoredTensor, *shape: int) -> int:
+    """Where a tensor lies. Raises EngineError for another shape than the kernels will read."""
+    if tensor.data.shape != shape:
+        raise EngineError(f"the weights have a tensor of {tensor.data.shape} in place of {shape}: {_MEND}")
     return tensor.data.ctypes.data

@@ -45,6 +45,7 @@ static struct ahead what_follows(const struct matrix *matrix, int groups, int64_
 /* sums: [rows][stride], of which 32 columns are written. */
 static void multiply_block(const struct matrix *matrix, const struct activations *x, int rows, int block,
                            float *sums, int stride) {
+    if (rows == 0) return;
     int64_t size = matrix->bits == 8 ? sizeof(struct int8_block) : sizeof(struct int4_block);
     const char *blocks = (const char *)matrix->blocks + (int64_t)block * x->groups * size;
     for (int row = 0; row < rows; row++) memset(sums + (int64_t)row * stride, 0, BLOCK * sizeof *sums);

@@ -1,7 +1,7 @@
 """The two kinds of passes through the model: scoring labels, and prefill beside decode.
 
 A pass that raises has changed nothing but the capacity of its KV caches. NaN and infinity are reported
-for each request, so that one bad request does not spoil its neighbours.
+for each request; those of one text may have spoiled others that share its KV cache.
 """
 
 from __future__ import annotations

@@ -178,8 +178,11 @@ class Scheduler:
 
     def _score(self, work: list[tuple[Score, KVCache]]) -> None:
         broken = passes.score(self._decoder, work)
-        for request, _ in work:
-            if request in broken:
+        for request, cache in work:
+            if request in broken and len(work) > 1:
+                # Texts that share a cache are branches of one tree, where a weight of 0 keeps no NaN away.
+                self._attempt([(request, cache)], self._score)
+            elif request in broken:
                 self._prefixes.unpin(request.prefix)  # in case the fault is in there
                 self._fail(request, not_finite())
             else:

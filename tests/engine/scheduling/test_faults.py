@@ -117,6 +117,31 @@ async def test_a_nan_fails_its_request_and_spoils_nothing_that_is_kept(open_smal
     assert await write(engine, ask("good", session="s")) == good[0]
 
 
+async def test_texts_beside_one_whose_numbers_are_none_are_scored_all_the_same(open_small: Open) -> None:
+    engine = open_small()
+    expected = [await engine.score(ask(text), LABELS) for text in ("good", "fine")]
+    bad, forward, passes = has(engine, "鳄鱼"), engine.decoder.forward, []
+
+    def poisoned(chunks: Sequence[Chunk], *arguments: Any, **options: Any) -> Floats:
+        hidden = forward(chunks, *arguments, **options)
+        passes.append(any(bad(chunk) for chunk in chunks))
+        if passes[-1]:  # a branch's NaN comes to all branches that its KV cache has
+            hidden[:] = np.nan
+        return hidden
+
+    engine.decoder.forward = poisoned  # type: ignore[method-assign]  # the fault
+    found = await asyncio.wait_for(
+        asyncio.gather(
+            *(engine.score(ask(text), LABELS) for text in ("good", "鳄鱼", "fine")), return_exceptions=True
+        ),
+        PATIENCE,
+    )
+    assert passes[0], "the three were not read together"
+    assert found[0] == pytest.approx(expected[0], abs=1e-4)
+    assert found[2] == pytest.approx(expected[1], abs=1e-4)
+    assert "NaN or infinity" in str(found[1])
+
+
 async def test_logits_that_are_no_numbers_are_noticed_too(open_small: Open) -> None:
     engine = open_small()
     logits = engine.decoder.logits
