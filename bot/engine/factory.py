@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bot.engine.config import processor
-from bot.engine.config.arrays import StoredTensor
+from bot.engine.config.arrays import Rows, StoredTensor
 from bot.engine.config.model_config import ModelConfig, read_model_config
 from bot.engine.config.precision import QUANTIZED, choose_precision
 from bot.engine.config.torch_needs import require_torch
@@ -201,7 +201,7 @@ def _parts(directory: Path, config: ModelConfig, precision: str) -> dict[str, di
     return {part.name: quantize_part(part, precision) for part in fused_parts(Checkpoint(directory), config)}
 
 
-def _outer(directory: Path, config: ModelConfig) -> tuple[StoredTensor, StoredTensor]:
+def _outer(directory: Path, config: ModelConfig) -> tuple[Rows, Rows]:
     """The embedding's rows and the LM head's, as the checkpoint has them."""
     checkpoint = Checkpoint(directory)
-    return checkpoint.get(EMBEDDING), checkpoint.get(lm_head_name(checkpoint, config))
+    return checkpoint.rows_of(EMBEDDING), checkpoint.rows_of(lm_head_name(checkpoint, config))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,27 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
+class Rows(Protocol):
+    """A matrix of which some rows are wanted at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def rows(self, which: Sequence[int]) -> Floats:
+        """Some rows as float32, [which, columns]."""
+        ...
+
+
 @dataclass(frozen=True)
 class StoredTensor:
     """One tensor of a weights file: its array, and the name of its dtype in the safetensors format."""
 
     data: NDArray[Any]
     dtype: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
 
     def rows(self, which: Sequence[int] | NDArray[Any] | slice = slice(None)) -> Floats:
         """Some rows of a matrix as float32, [which, columns]; of all, a vector's numbers as well."""

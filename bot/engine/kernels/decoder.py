@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.engine.cache.kv_cache import KVCache
-from bot.engine.config.arrays import Floats, StoredTensor
+from bot.engine.config.arrays import Floats, Rows, StoredTensor
 from bot.engine.config.model_config import ModelConfig
 from bot.engine.errors import EngineError
 from bot.engine.kernels.bindings import (
@@ -51,8 +51,8 @@ class CompiledDecoder:
         config: ModelConfig,
         precision: str,
         parts: Mapping[str, Part],
-        embedding: StoredTensor,
-        rows: StoredTensor,
+        embedding: Rows,
+        rows: Rows,
         kernels: Kernels,
         threads: int,
     ) -> None:
@@ -61,7 +61,7 @@ class CompiledDecoder:
         self.threads = self._pool.threads
         self._parts = parts  # the structs have only their addresses
         for outer in (embedding, rows):
-            _address(outer, config.vocab_size, config.hidden_size)
+            _check_shape(outer.shape, (config.vocab_size, config.hidden_size))
         head = matrix_of(_part(parts, "head"), config.vocab_size, config.hidden_size)
         self._head = LMHead(embedding, rows, Projection(kernels, self._pool, head))
         self._rotations = np.empty((0, config.head_dim), np.float32)
@@ -256,6 +256,10 @@ def _part(parts: Mapping[str, Part], name: str) -> Part:
 
 def _address(tensor: StoredTensor, *shape: int) -> int:
     """Where a tensor lies. Raises EngineError for another shape than the kernels will read."""
-    if tensor.data.shape != shape:
-        raise EngineError(f"the weights have a tensor of {tensor.data.shape} in place of {shape}: {_MEND}")
+    _check_shape(tensor.shape, shape)
     return tensor.data.ctypes.data
+
+
+def _check_shape(found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    if found != wanted:
+        raise EngineError(f"the weights have a tensor of {found} in place of {wanted}: {_MEND}")

@@ -6,19 +6,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bot.engine.config.arrays import Floats, StoredTensor
+from bot.engine.config.arrays import Floats, Rows
 
 
 class LMHead:
     """Embedding and LM head.
 
-    embedding, rows: [vocab_size, hidden_size] as the checkpoint's memory map has them, read a row at a time.
+    embedding, rows: [vocab_size, hidden_size] as the checkpoint has them, read a row at a time.
     project: hidden states [n, hidden_size] to all logits, [n, vocab_size].
     """
 
-    def __init__(
-        self, embedding: StoredTensor, rows: StoredTensor, project: Callable[[Floats], Floats]
-    ) -> None:
+    def __init__(self, embedding: Rows, rows: Rows, project: Callable[[Floats], Floats]) -> None:
         self._embedding, self._rows, self._project = embedding, rows, project
 
     def embed(self, tokens: list[int]) -> Floats:

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from bot.engine.cache.kv_cache import KVCache
-from bot.engine.config.arrays import Floats, StoredTensor
+from bot.engine.config.arrays import Floats, Rows, StoredTensor
 from bot.engine.config.model_config import ModelConfig
 from bot.engine.model.attention import Attention
 from bot.engine.model.decoder import Chunk
@@ -53,8 +53,8 @@ class TorchDecoder:
         config: ModelConfig,
         precision: str,
         parts: Mapping[str, Mapping[str, StoredTensor]],
-        embedding: StoredTensor,
-        rows: StoredTensor,
+        embedding: Rows,
+        rows: Rows,
         threads: int,
     ) -> None:
         self.config, self.precision, self.threads = config, precision, threads

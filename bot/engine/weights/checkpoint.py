@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from bot.engine.config.arrays import StoredTensor
+from bot.engine.config.arrays import Rows, StoredTensor
 from bot.engine.config.model_config import ModelConfig
 from bot.engine.config.torch_needs import require_torch
 from bot.engine.errors import EngineError
@@ -53,6 +53,16 @@ class Checkpoint:
             return self._pickled[name]
         try:
             return self._file(file).get(name)
+        except (ValueError, KeyError, OSError) as problem:
+            raise _unreadable(file, problem) from None
+
+    def rows_of(self, name: str) -> Rows:
+        """A matrix of which some rows are read at a time. Raises EngineError if it is not there."""
+        if self._is_pickled or name not in self._places:
+            return self.get(name)
+        file = self._places[name]
+        try:
+            return self._file(file).rows_of(name)
         except (ValueError, KeyError, OSError) as problem:
             raise _unreadable(file, problem) from None
 

@@ -10,7 +10,8 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.engine.config.arrays import DTYPES, StoredTensor
+from bot.engine.config.arrays import DTYPES, Floats, StoredTensor
 
 _LENGTH = 8  # bytes of the header's length
 _MAX_HEADER = 1 << 26
@@ -75,6 +76,35 @@ class SafetensorsFile:
             while at < len(into) and (count := content.readinto(into[at:])):
                 at += count
         return StoredTensor(data.view(dtype).reshape(place.shape), place.dtype)
+
+    def rows_of(self, name: str) -> RowsInFile:
+        """A matrix that stays in the file. Raises ValueError or OSError."""
+        place = self._places[name]
+        if place.dtype not in DTYPES or len(place.shape) != 2:
+            raise SafetensorsError(f"has {name} as {place.dtype} {place.shape}, which is no matrix")
+        return RowsInFile(self._file, self._start + place.begin, place.dtype, place.shape)
+
+
+class RowsInFile:
+    """Rows are read from the file, and none of it is mapped: a map of an embedding brings 64 KB into this
+    process for each token that is looked up, all of it in the end."""
+
+    def __init__(self, file: Path, start: int, dtype: str, shape: tuple[int, ...]) -> None:
+        """`start`: the matrix's first byte. Raises OSError."""
+        self.shape, self._start, self._dtype = shape, start, dtype
+        self._number = os.open(file, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._number)
+
+    def rows(self, which: Sequence[int]) -> Floats:
+        """Some rows as float32, [which, columns]. Raises IndexError, and ValueError where the file ends."""
+        if len(which) and not 0 <= min(which) <= max(which) < self.shape[0]:
+            raise IndexError(f"there are {self.shape[0]} rows")
+        dtype = DTYPES[self._dtype]
+        size = self.shape[1] * dtype.itemsize
+        found = bytearray().join(os.pread(self._number, size, self._start + row * size) for row in which)
+        return StoredTensor(
+            np.frombuffer(found, dtype).reshape(len(which), self.shape[1]), self._dtype
+        ).rows()
 
 
 class _Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,39 @@ def test_what_the_library_writes_is_read(tmp_path: Path, mapped: bool) -> None:
     assert found.shapes == {name: tuple(tensor.shape) for name, tensor in TENSORS.items()}
     for name, tensor in TENSORS.items():
         assert torch.equal(as_torch(found.get(name, mapped)), tensor)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_rows_that_stay_in_the_file_are_the_rows_of_the_tensor(tmp_path: Path, dtype: torch.dtype) -> None:
+    matrix = torch.randn(9, 5).to(dtype)
+    save_file({"before": torch.ones(3), "m": matrix}, tmp_path / "file")
+    found = SafetensorsFile(tmp_path / "file").rows_of("m")
+    assert found.shape == (9, 5)
+    for which in ([0], [8, 0, 8, 3], []):
+        assert np.array_equal(found.rows(which), matrix[which].float().numpy())
+        assert found.rows(which).flags.writeable, "a pass goes on in the same memory"
+
+
+@pytest.mark.parametrize("which", [[9], [0, -1]])
+def test_rows_that_are_not_there_are_refused(tmp_path: Path, which: list[int]) -> None:
+    save_file({"m": torch.ones(9, 5), "behind": torch.ones(99, 5)}, tmp_path / "file")
+    with pytest.raises(IndexError, match="9 rows"):
+        SafetensorsFile(tmp_path / "file").rows_of("m").rows(which)
+
+
+def test_a_file_that_is_cut_short_while_it_is_open_is_noticed(tmp_path: Path) -> None:
+    save_file({"m": torch.ones(9, 5)}, tmp_path / "file")
+    found = SafetensorsFile(tmp_path / "file").rows_of("m")
+    os.truncate(tmp_path / "file", (tmp_path / "file").stat().st_size - 20)
+    assert found.rows([7]).sum() == 5
+    with pytest.raises(ValueError, match="reshape"):
+        found.rows([8])
+
+
+def test_what_is_no_matrix_has_no_rows(tmp_path: Path) -> None:
+    save_file({"vector": torch.ones(9)}, tmp_path / "file")
+    with pytest.raises(SafetensorsError, match="no matrix"):
+        SafetensorsFile(tmp_path / "file").rows_of("vector")
 
 
 @given(
