@@ -18,6 +18,7 @@ help:  ## what can be made
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(VENV)/.installed  ## the environment, the dependencies and a model
+	@$(PY) -m bot.engine.kernels.build_missing
 	$(PY) -m bot fetch
 
 run: setup  ## start the bot: in Slack with tokens in .env, else in a sandbox on localhost
@@ -63,7 +64,8 @@ endif
 $(VENV)/constraints.txt: pyproject.toml constraints.txt | $(PY) same-python
 	$(PY) -m bot.app.torch_build $@ $(if $(TORCH_INDEX),--index $(TORCH_INDEX))
 
-# The kernels are compiled when the package is installed.
+# The kernels are compiled when the package is installed; `setup` looks again, for a library that was lost, and
+# for a compiler that came later.
 $(VENV)/.installed: $(VENV)/constraints.txt $(wildcard bot/engine/kernels/*.c bot/engine/kernels/*.h)
 	$(PIP) --editable .
 	@touch $@

@@ -7,7 +7,6 @@ same, and torch computes.
 
 from __future__ import annotations
 
-import sys
 import sysconfig
 from typing import Any
 
@@ -33,11 +32,6 @@ __all__ = [
 ]
 
 _ZIG = "ziglang>=0.15"
-_NO_COMPILER = (
-    "no C compiler was found, and the package ziglang is not there: the kernels are not built, "
-    "and torch computes. Install a compiler (on Debian: apt install gcc libc6-dev) or ziglang, "
-    "and install again."
-)
 
 
 def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
@@ -52,13 +46,13 @@ def get_requires_for_build_editable(config_settings: Any = None) -> list[str]:
 
 def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: Any = None) -> str:
     """A wheel for this platform, whatever its Python and its processor."""
-    _build_kernels()
+    build_library.build_or_say_why()
     return _setuptools.build_wheel(wheel_directory, _for_platform(config_settings), metadata_directory)
 
 
 def build_editable(wheel_directory: str, config_settings: Any = None, metadata_directory: Any = None) -> str:
     """The library beside its sources, and this checkout on Python's path."""
-    _build_kernels()
+    build_library.build_or_say_why()
     return _setuptools.build_editable(wheel_directory, config_settings, metadata_directory)
 
 
@@ -71,16 +65,3 @@ def _for_platform(config_settings: Any) -> dict[str, Any]:
     tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     settings.setdefault("--build-option", []).append(f"--plat-name={tag}")
     return settings
-
-
-def _build_kernels() -> None:
-    compiler = build_library.system_compiler() or build_library.zig_compiler()
-    if compiler is None:
-        print(_NO_COMPILER, file=sys.stderr)
-        return
-    try:
-        for name in build_library.build(compiler):
-            print(f"kernels: this compiler does not know {name}", file=sys.stderr)
-    except build_library.BuildError as problem:
-        build_library.LIBRARY.unlink(missing_ok=True)
-        print(f"kernels: {problem}\nThey are not built, and torch computes.", file=sys.stderr)

@@ -43,6 +43,12 @@ FLAGS = (
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
 )
 
+_NO_COMPILER = (
+    "no C compiler was found, and the package ziglang is not there: the kernels are not built, and torch "
+    "computes. Install a compiler (on Debian: apt install gcc libc6-dev) or ziglang, and run `make setup` "
+    "(or `pip install` again)."
+)
+
 
 class BuildError(Exception):
     """The kernels cannot be compiled; the message says why."""
@@ -77,6 +83,21 @@ def sources_digest() -> str:
     for source in sorted([*HERE.glob("*.c"), *HERE.glob("*.h")]):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:32]
+
+
+def build_or_say_why() -> None:
+    """Build the library with whichever compiler there is; without one, or where it fails, stderr says so."""
+    compiler = system_compiler() or zig_compiler()
+    if compiler is None:
+        print(f"kernels: {_NO_COMPILER}", file=sys.stderr)
+        return
+    print(f"kernels: compiling them with {shlex.join(compiler)}", file=sys.stderr)
+    try:
+        for name in build(compiler):
+            print(f"kernels: this compiler does not know {name}", file=sys.stderr)
+    except BuildError as problem:
+        LIBRARY.unlink(missing_ok=True)
+        print(f"kernels: {problem}\nThey are not built, and torch computes.", file=sys.stderr)
 
 
 def build(compiler: Sequence[str], library: Path = LIBRARY) -> list[str]:

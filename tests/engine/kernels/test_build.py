@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes.util
 import logging
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -144,7 +146,7 @@ build_library.system_compiler = lambda: None
 print([each for each in build_backend.get_requires_for_build_wheel() if "zig" in each])
 build_library.zig_compiler = lambda: None
 build_library.build = lambda *_: sys.exit("there is nothing to build with")
-build_backend._build_kernels()
+build_library.build_or_say_why()
 """
 
 
@@ -158,6 +160,39 @@ def test_zig_is_asked_for_where_there_is_no_compiler_and_without_it_a_sentence_s
     assert "['ziglang>=" in done.stdout
     assert "torch computes" in done.stderr
     assert "apt install gcc" in done.stderr
+
+
+def test_make_setup_builds_what_is_missing_and_says_with_what(checkout: Path, compiler: list[str]) -> None:
+    made = checkout / "bot/engine/kernels/kernels.so"
+    command = [sys.executable, "-X", "importtime", "-m", "bot.engine.kernels.build_missing"]
+
+    def said() -> str:
+        done = subprocess.run(
+            command, cwd=checkout, check=True, capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert not re.search(r"\btorch$", done.stderr, re.MULTILINE), "which takes seconds to import"
+        lines = done.stderr.splitlines()
+        return "\n".join(line for line in lines if not line.startswith("import time:"))
+
+    for damage in (b"", b"no library"):
+        made.write_bytes(damage)
+        assert said() == f"kernels: compiling them with {shlex.join(compiler)}"
+    made.unlink()
+    assert said().startswith("kernels: compiling")
+    before = made.stat()
+    assert said() == ""
+    assert made.stat() == before
+
+
+def test_make_setup_looks_for_the_library_though_the_package_is_installed() -> None:
+    made = shutil.which("make")
+    if made is None:
+        pytest.skip("needs make")
+    done = subprocess.run(
+        [made, "--dry-run", "--old-file=.venv/.installed", "setup"],
+        cwd=ROOT, check=True, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert "-m bot.engine.kernels.build_missing" in done.stdout
 
 
 def test_a_wheel_is_for_the_platform_and_has_the_library(
