@@ -67,7 +67,9 @@ $(VENV)/constraints.txt: pyproject.toml constraints.txt | $(PY) same-python
 # The kernels are compiled when the package is installed; `setup` looks again, for a library that was lost, and
 # for a compiler that came later.
 $(VENV)/.installed: $(VENV)/constraints.txt $(wildcard bot/engine/kernels/*.c bot/engine/kernels/*.h)
-	$(PIP) --editable .
+	@$(PIP) --editable . || { echo "make: where ziglang is what pip cannot have: it compiles the kernels where there" \
+	  "is no C compiler. Install one (on Debian: apt install gcc libc6-dev), or go on without kernels, so that torch" \
+	  "computes, slowly: WITHOUT_KERNELS=1 make setup" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed

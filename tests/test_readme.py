@@ -85,6 +85,6 @@ def test_every_make_target_and_variable_named_in_readme_is_one(readme: Path) -> 
     named = set(re.findall(r"(?:`|^ {4})make (\w+)", text, re.MULTILINE))
     assert {"run", "test"} <= named <= targets
     variables = set(re.findall(r"`([A-Z]+_[A-Z_]+)(?:=[^`]*)?`", text))
-    proxies = {"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"}
-    known = {field.name.upper() for field in fields(Settings)} | {"TEST_POSTGRES_URL"} | proxies
+    others = {"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "WITHOUT_KERNELS", "TEST_POSTGRES_URL"}
+    known = {field.name.upper() for field in fields(Settings)} | others
     assert {"API_TOKEN"} <= variables <= known

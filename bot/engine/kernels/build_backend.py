@@ -1,8 +1,8 @@
 """The build backend of pyproject.toml: setuptools, with the kernels compiled before.
 
 Where the system has no C compiler, the one of the package `ziglang` is asked for, which pip puts into the
-build's own environment; with a compiler nothing is fetched. Without both the bot is installed all the
-same, and torch computes.
+build's own environment; with a compiler nothing is fetched. Where pip cannot have ziglang it gives up: with
+WITHOUT_KERNELS=1 in the environment nothing is compiled, the bot is installed, and torch computes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ZIG = "ziglang>=0.15"
 
 
 def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
-    """setuptools' requirements, and a compiler where there is none."""
+    """setuptools' requirements, and a compiler where there is none and kernels are wanted."""
     return [*_setuptools.get_requires_for_build_wheel(config_settings), *_compiler_wanted()]
 
 
@@ -57,7 +57,7 @@ def build_editable(wheel_directory: str, config_settings: Any = None, metadata_d
 
 
 def _compiler_wanted() -> list[str]:
-    return [] if build_library.system_compiler() else [_ZIG]
+    return [_ZIG] if build_library.wanted() and not build_library.system_compiler() else []
 
 
 def _for_platform(config_settings: Any) -> dict[str, Any]:

@@ -49,9 +49,16 @@ _NO_COMPILER = (
     "(or `pip install` again)."
 )
 
+_NOT_WANTED = "they are not built, as WITHOUT_KERNELS says, and torch computes."
+
 
 class BuildError(Exception):
     """The kernels cannot be compiled; the message says why."""
+
+
+def wanted() -> bool:
+    """Whether to compile at all: WITHOUT_KERNELS is for where neither a compiler nor ziglang can be had."""
+    return os.environ.get("WITHOUT_KERNELS", "0") in ("", "0")
 
 
 def system_compiler() -> list[str] | None:
@@ -87,6 +94,9 @@ def sources_digest() -> str:
 
 def build_or_say_why() -> None:
     """Build the library with whichever compiler there is; without one, or where it fails, stderr says so."""
+    if not wanted():
+        print(f"kernels: {_NOT_WANTED}", file=sys.stderr)
+        return
     compiler = system_compiler() or zig_compiler()
     if compiler is None:
         print(f"kernels: {_NO_COMPILER}", file=sys.stderr)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,43 @@ def test_zig_is_asked_for_where_there_is_no_compiler_and_without_it_a_sentence_s
     assert "['ziglang>=" in done.stdout
     assert "torch computes" in done.stderr
     assert "apt install gcc" in done.stderr
+
+
+@pytest.fixture
+def setuptools_alone(tmp_path: Path) -> Path:
+    """A folder of wheels, with the one of the setuptools that is installed."""
+    found = metadata.distribution("setuptools")
+    (tmp_path / "wheels").mkdir()
+    with zipfile.ZipFile(tmp_path / f"wheels/setuptools-{found.version}-py3-none-any.whl", "w") as wheel:
+        for file in found.files or ():
+            if ".." not in file.parts and file.suffix != ".pyc":
+                wheel.write(found.locate_file(file), file)
+    return tmp_path / "wheels"
+
+
+@pytest.mark.parametrize("without", ["0", "1"])
+def test_where_nothing_compiles_pip_installs_without_kernels_if_told_so(
+    without: str, checkout: Path, setuptools_alone: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "no tools").mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "CC"))}
+    environment |= {"PATH": str(tmp_path / "no tools"), "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    environment |= {"PIP_FIND_LINKS": setuptools_alone.as_uri(), "WITHOUT_KERNELS": without}
+    command = [sys.executable, "-m", "pip", "wheel", ".", "--verbose", "--no-deps"]
+    done = subprocess.run(
+        [*command, "--wheel-dir", tmp_path / "made"],
+        cwd=checkout, env=environment, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    if without == "0":
+        assert done.returncode != 0
+        assert "No matching distribution found for ziglang" in done.stderr + done.stdout
+        return
+    assert done.returncode == 0, done.stderr
+    assert "not built, as WITHOUT_KERNELS says, and torch computes" in done.stderr + done.stdout
+    (wheel,) = (tmp_path / "made").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "bot/engine/kernels/kernels.h" in names
+    assert not [name for name in names if name.endswith(".so")]
 
 
 def test_make_setup_builds_what_is_missing_and_says_with_what(checkout: Path, compiler: list[str]) -> None:
