@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import struct
 import weakref
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +16,10 @@ from bot.engine.errors import EngineError
 from bot.engine.kernels.build_library import HERE, LIBRARY, sources_digest
 
 AUTO, PLAIN = "auto", "plain"
+
+_ELF_64_BIT_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
+# Elf64_Ehdr: its beginning, e_shoff, then e_shentsize and e_shnum.
+_ELF_HEADER = struct.Struct("<40sQ10xHH2x")
 
 
 class KernelsMissing(EngineError):
@@ -96,6 +102,8 @@ def load_library() -> ctypes.CDLL:
     if not LIBRARY.is_file():
         raise KernelsMissing(f"the kernels were not compiled: {mend}, and says what is missing")
     try:
+        if _is_cut_short(LIBRARY):
+            raise OSError("its end is missing")
         library = ctypes.CDLL(str(LIBRARY))
         library.kernels_sources.restype = library.kernels_compiler.restype = c_char_p
         made_of = library.kernels_sources().decode()
@@ -108,6 +116,19 @@ def load_library() -> ctypes.CDLL:
     library.pool_open.argtypes = (c_int,)
     library.pool_threads.argtypes = library.pool_close.argtypes = (c_void_p,)
     return library
+
+
+def _is_cut_short(library: Path) -> bool:
+    """Whether an ELF file has less than its header says: it can be loaded, and then SIGBUS ends the process.
+
+    The table of sections is its last part. Other formats (macOS), and what is no library, the loader judges.
+    """
+    with library.open("rb") as file:
+        header = file.read(_ELF_HEADER.size)
+    if len(header) < _ELF_HEADER.size or not header.startswith(_ELF_64_BIT_LITTLE_ENDIAN):
+        return False
+    _, sections, size, count = _ELF_HEADER.unpack(header)
+    return bool(library.stat().st_size < sections + size * count)
 
 
 def made_of() -> str:

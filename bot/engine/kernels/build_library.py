@@ -121,6 +121,8 @@ def build(compiler: Sequence[str], library: Path = LIBRARY) -> list[str]:
         temporary = library.with_name(f".{library.name}.{os.getpid()}")
         try:
             _run([*compiler, "-shared", "-pthread", *objects, "-lm", "-o", str(temporary)])
+            with temporary.open("rb") as made:
+                os.fsync(made.fileno())  # else a power cut may leave the name and a part of what it names
             temporary.replace(library)
         finally:
             temporary.unlink(missing_ok=True)

@@ -70,6 +70,7 @@ def test_without_the_library_a_sentence_says_so_and_torch_computes(
     elif reason == "no library of kernels":
         monkeypatch.setattr(bindings, "LIBRARY", Path(ctypes.util.find_library("m") or "libm.so.6"))
         monkeypatch.setattr(Path, "is_file", lambda _: True)
+        monkeypatch.setattr(bindings, "_is_cut_short", lambda _: False)  # the loader knows where it lies
     with pytest.raises(KernelsMissing, match="run `make setup`"):
         load_library()
     monkeypatch.undo()
@@ -82,6 +83,34 @@ def test_without_the_library_a_sentence_says_so_and_torch_computes(
     assert "torch computes" in caplog.text
     assert "make setup" in caplog.text
     assert np.isfinite(found.forward([Chunk([1, 2, 3], found.new_cache())])).all()
+
+
+LOADED = """
+import sys
+from pathlib import Path
+from bot.engine.kernels import bindings
+bindings.LIBRARY = Path(sys.argv[1])
+try:
+    print(list(bindings.all_kernels()))
+except bindings.KernelsMissing as problem:
+    print(problem)
+"""
+
+
+@pytest.mark.parametrize("kept", [0, 20, 64, 5000, 0.5, 0.9, -1, 1])
+def test_a_library_that_is_cut_short_is_refused_and_does_not_end_the_process(
+    kept: float, tmp_path: Path
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only ELF libraries are looked at")
+    whole = build_library.LIBRARY.read_bytes()
+    size = kept if isinstance(kept, int) else int(kept * len(whole))
+    (tmp_path / "kernels.so").write_bytes(whole if kept == 1 else whole[:size])
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, str(tmp_path / "kernels.so")],
+        cwd=ROOT, check=True, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert ("'plain'" if kept == 1 else "run `make setup`") in done.stdout
 
 
 def test_a_compiler_that_fails_leaves_what_was_there(compiler: list[str], library: Path) -> None:
