@@ -1,8 +1,9 @@
 /* Runs the kernels of one instruction set on what standard input asks for, so that the same tests prove those
  * of every processor, under an emulator too. Without an argument: which kernels this processor has.
  *
- * A request is whole numbers of 32 bits (struct request), then matrices and rows as kernels.h has them; the
- * answer is the result's floats. All memory is as large as the kernels may use, and no byte larger. */
+ * A request is whole numbers of 32 bits (the first tells which: struct product_request, struct pass_request),
+ * then matrices, rows and sequences as kernels.h has them; the answer is the result's floats, and of a pass
+ * all keys and values after them. All memory is as large as the kernels may use, and no byte larger. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,61 +11,176 @@
 #include "kernels.h"
 #include "thread_pool.h"
 
-struct request {
+enum { MULTIPLY, FORWARD };
+
+struct product_request {
     int32_t threads, rows, bits, outputs, inputs, has_bias;
 };
+
+struct pass_request {
+    int32_t threads, rows, bits, num_layers, hidden_size, num_heads, num_kv_heads, head_dim, intermediate_size;
+    int32_t has_head_norms, has_bias, num_outputs, longest, sequences, scratch_bytes;
+    float rms_norm_eps;
+};
+
+/* Tokens of one sequence. has_mask: of [chunk][chunk] bytes. */
+struct sequence {
+    int32_t capacity, before, chunk, has_mask;
+};
+
+/* All memory of a request, freed together. */
+static void *rooms[512];
+static int num_rooms;
 
 static int round_up(int size) {
     return (size + BLOCK - 1) / BLOCK * BLOCK;
 }
 
 static void *room(size_t bytes) {
-    void *memory = malloc(bytes);
+    void *memory = num_rooms < 512 ? malloc(bytes) : NULL;
     if (memory == NULL) exit(2);
     memset(memory, 0xA5, bytes); /* no result may depend on it */
-    return memory;
+    return rooms[num_rooms++] = memory;
+}
+
+static void free_rooms(void) {
+    while (num_rooms > 0) free(rooms[--num_rooms]);
+}
+
+static void receive(void *memory, size_t bytes) {
+    if (fread(memory, 1, bytes, stdin) != bytes) exit(2);
 }
 
 static void *received(size_t bytes) {
     void *memory = room(bytes);
-    if (fread(memory, 1, bytes, stdin) != bytes) exit(2);
+    receive(memory, bytes);
     return memory;
 }
 
-static void answer(const struct kernels *kernels, const struct request *request) {
-    int outputs = round_up(request->outputs), groups = round_up(request->inputs) / GROUP;
-    size_t rows = (size_t)request->rows, quantized = rows * (size_t)groups;
-    size_t block = request->bits == 8 ? sizeof(struct int8_block) : sizeof(struct int4_block);
-    float *scales = NULL, *bias = NULL;
-    void *blocks = received((size_t)(outputs / BLOCK * groups) * block);
-    if (request->bits == 8) scales = received((size_t)outputs * sizeof *scales);
-    if (request->has_bias) bias = received((size_t)outputs * sizeof *bias);
-    float *x = received(rows * (size_t)request->inputs * sizeof *x);
-    float *y = room(rows * (size_t)request->outputs * sizeof *y);
-    struct matrix matrix = {blocks, scales, bias, request->outputs, request->inputs, request->bits};
-    struct activations activations = {room(quantized * GROUP * sizeof(int16_t)),
-                                      room(quantized * sizeof(float)), room(quantized * sizeof(int32_t)),
-                                      groups};
-    struct pool *pool = pool_open(request->threads);
+static float *floats(size_t count) {
+    return received(count * sizeof(float));
+}
+
+static struct matrix matrix(int outputs, int inputs, int bits, int has_bias) {
+    struct matrix found = {NULL, NULL, NULL, outputs, inputs, bits};
+    int padded = round_up(outputs), groups = round_up(inputs) / GROUP;
+    size_t block = bits == 8 ? sizeof(struct int8_block) : sizeof(struct int4_block);
+    found.blocks = received((size_t)(padded / BLOCK * groups) * block);
+    if (bits == 8) found.scales = floats((size_t)padded);
+    if (has_bias) found.bias = floats((size_t)padded);
+    return found;
+}
+
+static struct activations activations(int rows, int inputs) {
+    int groups = round_up(inputs) / GROUP;
+    size_t all = (size_t)rows * (size_t)groups;
+    return (struct activations){room(all * GROUP), room(all * sizeof(float)), room(all * sizeof(int32_t)), groups};
+}
+
+static struct pool *pool_of(int threads) {
+    struct pool *pool = pool_open(threads);
     if (pool == NULL) exit(2);
-    size_t scratch = rows * BLOCK * sizeof(float);
-    struct product product = {&matrix, x, y, activations, NULL, (int64_t)scratch, request->rows};
-    product.scratch = room((size_t)pool_threads(pool) * scratch);
+    return pool;
+}
+
+static void answer(const float *numbers, size_t count) {
+    fwrite(numbers, sizeof *numbers, count, stdout);
+}
+
+static void answer_product(const struct kernels *kernels) {
+    struct product_request request;
+    receive(&request, sizeof request);
+    size_t rows = (size_t)request.rows, scratch = rows * BLOCK * sizeof(float);
+    struct matrix weights = matrix(request.outputs, request.inputs, request.bits, request.has_bias);
+    struct pool *pool = pool_of(request.threads);
+    struct product product = {.matrix = &weights,
+                              .x = floats(rows * (size_t)request.inputs),
+                              .y = room(rows * (size_t)request.outputs * sizeof(float)),
+                              .activations = activations(request.rows, request.inputs),
+                              .scratch = room((size_t)pool_threads(pool) * scratch),
+                              .scratch_bytes = (int64_t)scratch,
+                              .rows = request.rows};
     kernels->multiply(pool, &product);
     pool_close(pool);
-    fwrite(y, sizeof *y, rows * (size_t)request->outputs, stdout);
-    fflush(stdout);
-    void *all[] = {blocks, scales, bias, x, y, activations.codes, activations.scales, activations.corrections,
-                   product.scratch};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    answer(product.y, rows * (size_t)request.outputs);
+}
+
+static struct layer layer(const struct pass_request *r) {
+    struct layer found = {0};
+    int heads = r->num_heads * r->head_dim, keys = r->num_kv_heads * r->head_dim;
+    found.attention_norm = floats((size_t)r->hidden_size);
+    if (r->has_head_norms) found.query_norm = floats((size_t)r->head_dim);
+    if (r->has_head_norms) found.key_norm = floats((size_t)r->head_dim);
+    found.mlp_norm = floats((size_t)r->hidden_size);
+    found.qkv = matrix(heads + 2 * keys, r->hidden_size, r->bits, r->has_bias);
+    found.out = matrix(r->hidden_size, heads, r->bits, 0);
+    found.gate = matrix(r->intermediate_size, r->hidden_size, r->bits, 0);
+    found.up = matrix(r->intermediate_size, r->hidden_size, r->bits, 0);
+    found.down = matrix(r->hidden_size, r->intermediate_size, r->bits, 0);
+    return found;
+}
+
+static void answer_pass(const struct kernels *kernels) {
+    struct pass_request r;
+    receive(&r, sizeof r);
+    size_t rows = (size_t)r.rows, hidden = (size_t)r.hidden_size, results = (size_t)r.num_outputs * hidden;
+    int heads = r.num_heads * r.head_dim;
+    struct layer *layers = room((size_t)r.num_layers * sizeof *layers);
+    for (int i = 0; i < r.num_layers; i++) layers[i] = layer(&r);
+    struct model model = {layers,         floats(hidden), r.num_layers,        r.hidden_size,  r.num_heads,
+                          r.num_kv_heads, r.head_dim,     r.intermediate_size, r.rms_norm_eps};
+    float *caches[16];
+    size_t sizes[16];
+    struct token *tokens = room(rows * sizeof *tokens);
+    const float *rotations = floats(rows * (size_t)r.head_dim);
+    for (int i = 0, at = 0; i < r.sequences && i < 16; i++) {
+        struct sequence sequence;
+        receive(&sequence, sizeof sequence);
+        size_t heads_of_all = (size_t)(r.num_layers * 2 * r.num_kv_heads), chunk = (size_t)sequence.chunk;
+        sizes[i] = heads_of_all * (size_t)(sequence.capacity * r.head_dim);
+        caches[i] = floats(sizes[i]);
+        const uint8_t *mask = sequence.has_mask ? received(chunk * chunk) : NULL;
+        for (int own = 0; own < sequence.chunk; own++, at++)
+            tokens[at] = (struct token){caches[i],
+                                        mask == NULL ? NULL : mask + (size_t)own * chunk,
+                                        rotations + (size_t)at * (size_t)r.head_dim,
+                                        sequence.capacity,
+                                        sequence.before,
+                                        own,
+                                        sequence.chunk};
+    }
+    struct pool *pool = pool_of(r.threads);
+    struct pass pass = {.model = &model,
+                        .tokens = tokens,
+                        .output_rows = received((size_t)r.num_outputs * sizeof(int32_t)),
+                        .states = floats(rows * hidden),
+                        .queries = room(rows * (size_t)heads * sizeof(float)),
+                        .result = room(results * sizeof(float)),
+                        .hidden = activations(r.rows, r.hidden_size),
+                        .mixed = activations(r.rows, heads),
+                        .inner = activations(r.rows, r.intermediate_size),
+                        .scratch = room((size_t)pool_threads(pool) * (size_t)r.scratch_bytes),
+                        .scratch_bytes = r.scratch_bytes,
+                        .rows = r.rows,
+                        .num_outputs = r.num_outputs,
+                        .longest = r.longest};
+    kernels->forward(pool, &pass);
+    pool_close(pool);
+    answer(pass.result, results);
+    for (int i = 0; i < r.sequences && i < 16; i++) answer(caches[i], sizes[i]);
 }
 
 int main(int count, char **arguments) {
     for (const struct kernels *const *each = kernels_all(); *each != NULL; each++) {
         if (count == 1 && (*each)->supported()) puts((*each)->name);
         if (count == 1 || strcmp((*each)->name, arguments[1]) != 0) continue;
-        struct request request;
-        while (fread(&request, sizeof request, 1, stdin) == 1) answer(*each, &request);
+        int32_t what;
+        while (fread(&what, sizeof what, 1, stdin) == 1) {
+            if (what == MULTIPLY) answer_product(*each);
+            if (what == FORWARD) answer_pass(*each);
+            free_rooms();
+            fflush(stdout);
+        }
         return 0;
     }
     return count == 1 ? 0 : 1;

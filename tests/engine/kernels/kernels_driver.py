@@ -7,12 +7,15 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from ctypes import memmove, sizeof, string_at
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bot.engine.kernels.bindings import Pass, Token, load_library
 from bot.engine.kernels.build_library import (
     FLAGS,
     HERE,
@@ -22,9 +25,10 @@ from bot.engine.kernels.build_library import (
     system_compiler,
     zig_compiler,
 )
-from bot.engine.weights.quantize import BLOCK, GROUP, pack_int4, pack_int8
+from bot.engine.weights.quantize import BLOCK, GROUP, block_bytes, pack_int4, pack_int8
 
 ROOM = Path(__file__).parent
+_MULTIPLY, _FORWARD = 0, 1  # see driver.c
 QEMU = "qemu-aarch64-static"
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
 Floats = NDArray[np.float32]
@@ -141,20 +145,65 @@ class Driver:
 
     def multiply(self, matrix: Matrix, x: Floats, threads: int = 1) -> Floats:
         """x W^T + bias, [rows, outputs]."""
+        (outputs, inputs), rows = matrix.codes.shape, len(x)
+        header = struct.pack(
+            "7i", _MULTIPLY, threads, rows, matrix.bits, outputs, inputs, matrix.bias is not None
+        )
+        return self._ask([header, matrix.packed(), x.tobytes()], rows * outputs).reshape(rows, outputs)
+
+    def forward(self, pool: int, work: Any) -> None:
+        """In place of the kernels' own: what a CompiledDecoder hands over, computed by this processor."""
+        given: Pass = work._obj
+        model, layers = given.model.contents, given.model.contents.layers
+        hidden, head_dim, rows = model.hidden_size, model.head_dim, given.rows
+        tokens = np.frombuffer(string_at(given.tokens, rows * sizeof(Token)), np.dtype(Token))
+        sequences = tokens[tokens["own"] == 0]
+        first = layers[0]
+        header = (
+            *(_FORWARD, load_library().pool_threads(pool), rows, first.qkv.bits, model.num_layers, hidden),
+            *(model.num_heads, model.num_kv_heads, head_dim, model.intermediate_size),
+            *(bool(first.query_norm), bool(first.qkv.bias), given.num_outputs, given.longest),
+            *(len(sequences), given.scratch_bytes, model.rms_norm_eps),
+        )
+        parts = [struct.pack("16if", *header)]
+        for layer in layers[: model.num_layers]:
+            norms = ((layer.attention_norm, hidden), (layer.query_norm, head_dim), (layer.key_norm, head_dim))
+            parts += [string_at(norm, 4 * size) for norm, size in (*norms, (layer.mlp_norm, hidden)) if norm]
+            for matrix in (layer.qkv, layer.out, layer.gate, layer.up, layer.down):
+                padded, groups = -(-matrix.outputs // BLOCK) * BLOCK, -(-matrix.inputs // GROUP)
+                parts.append(string_at(matrix.blocks, padded // BLOCK * groups * block_bytes(matrix.bits)))
+                parts += [string_at(each, 4 * padded) for each in (matrix.scales, matrix.bias) if each]
+        parts += [string_at(model.norm, 4 * hidden)]
+        parts += [string_at(int(each), 4 * head_dim) for each in tokens["rotation"]]
+        width = model.num_layers * 2 * model.num_kv_heads * head_dim
+        for token in sequences:
+            chunk, mask = int(token["chunk"]), int(token["mask"])
+            parts.append(struct.pack("4i", token["capacity"], token["before"], chunk, bool(mask)))
+            parts.append(string_at(int(token["cache"]), 4 * width * int(token["capacity"])))
+            parts.append(string_at(mask, chunk * chunk) if mask else b"")
+        parts += [
+            string_at(given.output_rows, 4 * given.num_outputs),
+            string_at(given.states, 4 * rows * hidden),
+        ]
+        sizes = [given.num_outputs * hidden, *(width * int(token["capacity"]) for token in sequences)]
+        answers = np.split(self._ask(parts, sum(sizes)), np.cumsum(sizes)[:-1])
+        for into, answer in zip([given.result, *map(int, sequences["cache"])], answers, strict=True):
+            memmove(into, answer.tobytes(), answer.nbytes)
+
+    def _ask(self, parts: Sequence[bytes], count: int) -> Floats:
+        """So many floats of an answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        (outputs, inputs), rows = matrix.codes.shape, len(x)
-        header = struct.pack("6i", threads, rows, matrix.bits, outputs, inputs, matrix.bias is not None)
         try:
-            self._process.stdin.write(header + matrix.packed() + x.tobytes())
+            self._process.stdin.write(b"".join(parts))
             self._process.stdin.flush()
-            answer = self._process.stdout.read(4 * rows * outputs)
+            answer = self._process.stdout.read(4 * count)
         except BrokenPipeError:
             answer = b""
-        if len(answer) < 4 * rows * outputs:
+        if len(answer) < 4 * count:
             self._errors.seek(0)
             raise AssertionError(f"{self.kernels} ended: {self._errors.read().decode(errors='replace')}")
-        return np.frombuffer(answer, np.float32).reshape(rows, outputs)
+        return np.frombuffer(answer, np.float32)
 
     def close(self) -> None:
         self._process.communicate()

@@ -1,0 +1,84 @@
+"""Whole passes by every processor's kernels: those of plain C here are proved against torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from kernels_driver import Driver
+from random_model import random_model
+
+from bot.engine.config.arrays import Floats
+from bot.engine.config.model_config import read_model_config
+from bot.engine.config.precision import QUANTIZED
+from bot.engine.kernels.bindings import PLAIN, Kernels, choose_kernels
+from bot.engine.kernels.decoder import CompiledDecoder
+from bot.engine.model.decoder import Chunk
+from bot.engine.model.token_tree import TokenTree
+from bot.engine.weights.checkpoint import EMBEDDING, Checkpoint
+from bot.engine.weights.fuse import fused_parts
+from bot.engine.weights.quantize import quantize_part
+
+pytestmark = pytest.mark.emulators
+
+# Heads that share keys by seven and alone, odd sizes, norms of heads, and heads that are wide.
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "many heads": (
+        "qwen2",
+        {"vocab_size": 272, "hidden_size": 112, "num_attention_heads": 14, "num_key_value_heads": 2},
+    ),
+    "uneven": (
+        "qwen2",
+        {"vocab_size": 283, "hidden_size": 72, "intermediate_size": 100, "num_attention_heads": 6},
+    ),
+    "wide heads": ("qwen3", {"vocab_size": 272, "hidden_size": 48, "head_dim": 80}),
+    "small heads": (
+        "llama",
+        {"vocab_size": 272, "hidden_size": 40, "num_attention_heads": 5, "num_key_value_heads": 5},
+    ),
+}
+# Norm of the difference to that of the answer. Instruction sets add in orders of their own, and an activation
+# next to a half may then be rounded the other way, by one of 127 steps.
+CLOSE = 0.01
+Open = Callable[[Kernels], CompiledDecoder]
+
+
+@pytest.fixture(scope="module", params=[(s, p) for s in SHAPES for p in QUANTIZED], ids=" ".join)
+def open_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Open:
+    name, precision = request.param
+    family, sizes = SHAPES[name]
+    directory: Path = tmp_path_factory.mktemp("forward")
+    model = random_model(family, **sizes)
+    for layer in model.model.layers:
+        layer.self_attn.q_proj.weight.data.mul_(0.1)  # no attention so sharp that rounding decides
+    model.save_pretrained(directory)
+    config, checkpoint = read_model_config(directory), Checkpoint(directory)
+    parts = {part.name: quantize_part(part, precision) for part in fused_parts(checkpoint, config)}
+    embedding = checkpoint.get(EMBEDDING)
+    return lambda kernels: CompiledDecoder(config, precision, parts, embedding, embedding, kernels, 3)
+
+
+def passes(decoder: CompiledDecoder) -> Iterator[Floats]:
+    """A prompt in two parts, tokens of two sequences side by side, branches of a tree; then the caches."""
+    one, other = decoder.new_cache(), decoder.new_cache(room=100)
+    ids = [(7 * at + 3) % 250 for at in range(90)]
+    yield decoder.forward([Chunk(ids[:67], one)])
+    yield decoder.forward([Chunk(ids[67:], one), Chunk(ids[:1], other)], last_only=True)
+    for token in (5, 6):
+        yield decoder.forward([Chunk([token], one), Chunk([token, 9, 8], other)])
+    tree = TokenTree()
+    ends = [tree.add(path) for path in ([5, 6, 7], [5, 6, 8, 9], [5, 3], [4])]
+    yield decoder.forward([Chunk(tree.tokens, one, tree.depths, tree.mask()), Chunk([3], other)], rows=ends)
+    for cache in (one, other):
+        yield cache.states[:, :, : len(cache)].reshape(-1)
+
+
+def test_a_pass_is_the_same_on_every_processor(drivers: list[Driver], open_model: Open) -> None:
+    expected = list(passes(open_model(choose_kernels(PLAIN))))
+    for driver in drivers:
+        for found, right in zip(passes(open_model(cast(Kernels, driver))), expected, strict=True):
+            assert found.shape == right.shape
+            assert np.linalg.norm(found - right) < CLOSE * np.linalg.norm(right), driver.kernels
