@@ -60,7 +60,7 @@ TILE void score_keys(int queries, const struct query *query, const float *keys, 
 }
 
 /* Some vectors of one or two results += the same vectors of the values, by their weights. */
-TILE void mix_vectors(int queries, int vectors, const struct query *query, const float *values, int from,
+TILE void add_vectors(int queries, int vectors, const struct query *query, const float *values, int from,
                       int to, int head_dim, int first) {
     floats sum[2][4];
     UNROLL for (int q = 0; q < queries; q++)
@@ -80,13 +80,13 @@ TILE void mix_vectors(int queries, int vectors, const struct query *query, const
 }
 
 /* One or two results += the values from `from` to `to`, by their weights. */
-TILE void mix_values(int queries, const struct query *query, const float *values, int from, int to,
+TILE void add_values(int queries, const struct query *query, const float *values, int from, int to,
                      int head_dim) {
     int i = 0;
     for (; i + 4 * LANES <= head_dim; i += 4 * LANES)
-        mix_vectors(queries, 4, query, values, from, to, head_dim, i);
+        add_vectors(queries, 4, query, values, from, to, head_dim, i);
     for (; i + LANES <= head_dim; i += LANES)
-        mix_vectors(queries, 1, query, values, from, to, head_dim, i);
+        add_vectors(queries, 1, query, values, from, to, head_dim, i);
     for (; i < head_dim; i++)
         for (int q = 0; q < queries; q++)
             for (int at = from; at < to; at++)
@@ -112,7 +112,7 @@ static float largest_of(const float *scores, int count) {
 
 /* Scores to weights, whose sum is returned. Of a tree's tokens, those that this one sees stand together
  * meanwhile, so that the sum is the same whatever branches are beside it. */
-static float soften(const struct query *query, int head_dim) {
+static float softmax(const struct query *query, int head_dim) {
     const struct token *token = query->token;
     float *scores = query->scores, *own = scores + token->before;
     float scale = 1.0f / sqrtf((float)head_dim), sum = 0.0f;
@@ -149,9 +149,9 @@ static void attend(int queries, const struct query *query, const float *keys, co
                    int head_dim) {
     float sums[SHARING];
     meet_all(score_keys, queries, query, keys, head_dim);
-    for (int q = 0; q < queries; q++) sums[q] = soften(query + q, head_dim);
+    for (int q = 0; q < queries; q++) sums[q] = softmax(query + q, head_dim);
     for (int q = 0; q < queries; q++) memset(query[q].into, 0, (size_t)head_dim * sizeof(float));
-    meet_all(mix_values, queries, query, values, head_dim);
+    meet_all(add_values, queries, query, values, head_dim);
     for (int q = 0; q < queries; q++)
         for (int i = 0; i < head_dim; i++) query[q].into[i] /= sums[q];
 }

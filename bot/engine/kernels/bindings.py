@@ -66,7 +66,7 @@ class Pass(Structure):
     _fields_ = (
         ("model", POINTER(Model)),
         *((name, c_void_p) for name in ("tokens", "output_rows", "states", "queries", "result")),
-        *((name, Activations) for name in ("hidden", "mixed", "inner")),
+        *((name, Activations) for name in ("hidden", "attn_out", "inner")),
         ("scratch", c_void_p),
         ("scratch_bytes", c_int64),
         *((name, c_int32) for name in ("rows", "num_outputs", "longest")),

@@ -126,7 +126,7 @@ static void attend_piece(const void *context, int32_t piece, int thread) {
 }
 
 /* What a row's heads attended to, quantized. */
-static void mixed_piece(const void *context, int32_t place, int thread) {
+static void attn_out_piece(const void *context, int32_t place, int thread) {
     (void)thread;
     const struct step *step = context;
     const struct model *model = step->pass->model;
@@ -199,10 +199,10 @@ static void forward(struct pool *pool, const struct pass *pass) {
             keep_output_rows(pass);
             step.rows = pass->num_outputs;
         }
-        step.matrix = &layer->out, step.activations = &pass->mixed;
+        step.matrix = &layer->out, step.activations = &pass->attn_out;
         int together = (step.rows + sharing.rows - 1) / sharing.rows;
         pool_run(pool, attend_piece, &step, together * model->num_kv_heads * sharing.parts);
-        pool_run(pool, mixed_piece, &step, step.rows);
+        pool_run(pool, attn_out_piece, &step, step.rows);
         pool_run(pool, add_piece, &step, blocks_of(model->hidden_size));
 
         step.norm = layer->mlp_norm, step.matrix = &layer->gate, step.activations = &pass->hidden;

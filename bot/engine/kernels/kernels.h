@@ -76,7 +76,7 @@ struct pass {
     const struct token *tokens;
     const int32_t *output_rows;
     float *states, *queries, *result;
-    struct activations hidden, mixed, inner;
+    struct activations hidden, attn_out, inner;
     char *scratch;
     int64_t scratch_bytes;
     int32_t rows, num_outputs, longest;

@@ -157,7 +157,7 @@ static void answer_pass(const struct kernels *kernels) {
                         .queries = room(rows * (size_t)heads * sizeof(float)),
                         .result = room(results * sizeof(float)),
                         .hidden = activations(r.rows, r.hidden_size),
-                        .mixed = activations(r.rows, heads),
+                        .attn_out = activations(r.rows, heads),
                         .inner = activations(r.rows, r.intermediate_size),
                         .scratch = room((size_t)pool_threads(pool) * (size_t)r.scratch_bytes),
                         .scratch_bytes = r.scratch_bytes,
