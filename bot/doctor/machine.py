@@ -16,7 +16,8 @@ import psutil
 from bot.doctor.findings import Finding, broken, doubtful, fine
 from bot.engine import EngineError
 from bot.engine.config.torch_needs import torch_starts
-from bot.engine.kernels.bindings import PLAIN, KernelsMissing, choose_kernels, runnable
+from bot.engine.kernels.bindings import AUTO, PLAIN, KernelsMissing, choose_kernels, left_out, runnable
+from bot.engine.kernels.build_library import LIBRARY
 from bot.storage import StorageError
 from bot.storage.database import sqlite_path
 from config.settings import ROOT, Settings
@@ -67,12 +68,17 @@ def packages() -> Finding:
 def kernels(wanted: str) -> Finding:
     """Which kernels compute int8 and int4 here."""
     try:
-        chosen, here = choose_kernels(wanted).name.decode(), ", ".join(runnable())
+        chosen, here, better = choose_kernels(wanted).name.decode(), ", ".join(runnable()), left_out()
     except KernelsMissing as problem:
         return doubtful("kernels", f"torch computes, slowly and in float32: {problem}", "run `make setup`")
     except EngineError as problem:
         return broken("kernels", str(problem), "take KERNELS out of .env")
     machine = platform.machine().lower()
+    if wanted == PLAIN and (better or len(runnable()) > 1):
+        return doubtful("kernels", f"{PLAIN}, as KERNELS says; here are {here}", "take KERNELS out of .env")
+    if better and wanted == AUTO:
+        said = f"{chosen}: {machine} has {', '.join(better)} too, which the compiler could not make"
+        return doubtful("kernels", said, f"install a newer compiler, remove {LIBRARY}, and run `make setup`")
     if chosen == PLAIN:
         said = f"{chosen}: {machine} without vector instructions that are known here"
         return doubtful("kernels", said, "it works, slowly; a Raspberry Pi 5 has such instructions")

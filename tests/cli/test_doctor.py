@@ -117,7 +117,6 @@ def test_the_torch_that_is_pinned_for_arm_needs_atomics() -> None:
 
 def test_the_kernels_are_named_and_what_is_missing_has_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.kernels("auto").said.startswith(next(iter(runnable())))
-    assert "slowly" in machine.kernels("plain").mend
     refused = machine.kernels("fast")
     assert refused.state == "broken"
     assert "KERNELS=fast" in refused.said
@@ -131,6 +130,30 @@ def test_the_kernels_are_named_and_what_is_missing_has_its_mend(monkeypatch: pyt
     assert found.state == "warning"
     assert "torch computes" in found.said
     assert "make setup" in found.mend
+
+
+def test_why_plain_kernels_compute_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chosen, all that could be compiled, or all that the processor has."""
+    every = bindings.all_kernels()
+    plain = {"plain": every["plain"]}
+    runnable_before = runnable()
+    if len(runnable_before) > 1:
+        found = machine.kernels("plain")
+        assert found.state == "warning"
+        assert "plain, as KERNELS says" in found.said
+        assert "take KERNELS out" in found.mend
+        monkeypatch.setattr(bindings, "all_kernels", lambda: plain)
+        found = machine.kernels("auto")
+        assert found.state == "warning"
+        assert f"has {next(iter(runnable_before))}" in found.said
+        assert "newer compiler" in found.mend
+    monkeypatch.setattr(bindings, "all_kernels", lambda: plain)
+    monkeypatch.setattr(bindings, "left_out", lambda: [])
+    monkeypatch.setattr(machine, "left_out", lambda: [])
+    for wanted in ("auto", "plain"):
+        found = machine.kernels(wanted)
+        assert "without vector instructions" in found.said
+        assert "slowly" in found.mend
 
 
 EXAMINE = """

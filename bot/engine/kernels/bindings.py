@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from bot.engine.errors import EngineError
-from bot.engine.kernels.build_library import HERE, LIBRARY, sources_digest
+from bot.engine.kernels.build_library import HERE, INSTRUCTION_SETS, LIBRARY, machine, sources_digest
 
 AUTO, PLAIN = "auto", "plain"
+
+# `enum feature` of processor.h, by the set that needs it.
+_FEATURES = {"avx2": 0, "avx_vnni": 1, "avx512_vnni": 2, "neon_dotprod": 3, "neon_i8mm": 4}
 
 _ELF_64_BIT_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
 # Elf64_Ehdr: its beginning, e_shoff, then e_shentsize and e_shnum.
@@ -165,6 +168,22 @@ def all_kernels() -> dict[str, Kernels]:
 def runnable() -> dict[str, Kernels]:
     """Those of them that this processor can run."""
     return {name: each for name, each in all_kernels().items() if each.supported()}
+
+
+def left_out() -> list[str]:
+    """Sets that this processor has, the library has not, and that are better than any it has, the best first.
+
+    The compiler could not make them. Raises KernelsMissing.
+    """
+    library, known = load_library(), all_kernels()
+    found = []
+    for name in reversed([*INSTRUCTION_SETS.get(machine(), ())]):
+        shown = name.replace("_", "-")
+        if shown in known and known[shown].supported():
+            break
+        if shown not in known and library.processor_has(_FEATURES[name]):
+            found.append(shown)
+    return found
 
 
 def choose_kernels(name: str = AUTO) -> Kernels:

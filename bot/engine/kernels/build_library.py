@@ -103,21 +103,21 @@ def build_or_say_why() -> None:
         return
     print(f"kernels: compiling them with {shlex.join(compiler)}", file=sys.stderr)
     try:
-        for name in build(compiler):
-            print(f"kernels: this compiler does not know {name}", file=sys.stderr)
+        for name, why in build(compiler).items():
+            print(f"kernels: {name} is left out, for {why}", file=sys.stderr)
     except BuildError as problem:
         LIBRARY.unlink(missing_ok=True)
         print(f"kernels: {problem}\nThey are not built, and torch computes.", file=sys.stderr)
 
 
-def build(compiler: Sequence[str], library: Path = LIBRARY) -> list[str]:
-    """Write `library`, whole or not at all; the instruction sets that this compiler does not know.
+def build(compiler: Sequence[str], library: Path = LIBRARY) -> dict[str, str]:
+    """Write `library`, whole or not at all; the instruction sets that it has not, and why.
 
     Raises BuildError.
     """
     sets = INSTRUCTION_SETS.get(machine(), {})
     with tempfile.TemporaryDirectory() as folder:
-        objects, unknown = compile_objects(compiler, Path(folder), sets)
+        objects, left_out = compile_objects(compiler, Path(folder), sets)
         temporary = library.with_name(f".{library.name}.{os.getpid()}")
         try:
             _run([*compiler, "-shared", "-pthread", *objects, "-lm", "-o", str(temporary)])
@@ -126,13 +126,13 @@ def build(compiler: Sequence[str], library: Path = LIBRARY) -> list[str]:
             temporary.replace(library)
         finally:
             temporary.unlink(missing_ok=True)
-    return unknown
+    return left_out
 
 
 def compile_objects(
     compiler: Sequence[str], folder: Path, sets: Mapping[str, Sequence[str]], extra: Sequence[str] = ()
-) -> tuple[list[str], list[str]]:
-    """The object files, in `folder`, and the instruction sets of `sets` that this compiler does not know.
+) -> tuple[list[str], dict[str, str]]:
+    """The object files, in `folder`, and the instruction sets of `sets` that could not be compiled, and why.
 
     Raises BuildError.
     """
@@ -142,19 +142,28 @@ def compile_objects(
         _run([*compiler, *FLAGS, *flags, *extra, "-c", str(HERE / f"{name}.c"), "-o", into])
         return into
 
-    def compiled_if_known(name: str) -> str | None:
+    # A set fewer is slower, and nothing else: the others and plain C compute the same.
+    def compiled_if_possible(name: str) -> tuple[str | None, str]:
         try:
-            return compiled(name, *sets[name])
-        except BuildError:
-            return None
+            return compiled(name, *sets[name]), ""
+        except BuildError as problem:
+            if not _compiles([*compiler, *sets[name]]):
+                return None, f"this compiler does not know {' '.join(sets[name])}"
+            return None, f"its source does not compile: {_gist(str(problem))}"
 
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         common = [workers.submit(compiled, name) for name in _COMMON]
-        found = dict(zip(sets, workers.map(compiled_if_known, sets), strict=True))
-        objects = [each.result() for each in common] + [each for each in found.values() if each]
-    known = [f"-DHAS_{name.upper()}" for name, made in found.items() if made]
+        found = dict(zip(sets, workers.map(compiled_if_possible, sets), strict=True))
+        objects = [each.result() for each in common] + [made for made, _ in found.values() if made]
+    known = [f"-DHAS_{name.upper()}" for name, (made, _) in found.items() if made]
     objects.append(compiled("kernels", *known, f'-DSOURCES="{sources_digest()}"'))
-    return objects, [name for name, made in found.items() if not made]
+    return objects, {name: why for name, (made, why) in found.items() if not made}
+
+
+def _gist(said: str) -> str:
+    """The first error in what a compiler said, else its last line."""
+    lines = said.splitlines()
+    return next((line for line in lines if "error:" in line), lines[-1]).strip()
 
 
 def _compiles(command: Sequence[str]) -> bool:

@@ -5,16 +5,22 @@ pip shows nothing of a build that succeeds, so that this is also where one reads
 
 from __future__ import annotations
 
-from bot.engine.kernels.bindings import KernelsMissing, load_library
-from bot.engine.kernels.build_library import build_or_say_why
+import sys
+
+from bot.engine.kernels.bindings import KernelsMissing, left_out
+from bot.engine.kernels.build_library import LIBRARY, build_or_say_why
 
 
 def main() -> None:
-    """Nothing where the library can be used, which is known within a fraction of a second."""
+    """Where the library can be used, nothing is compiled; that is known within a fraction of a second."""
     try:
-        load_library()
+        better = left_out()
     except KernelsMissing:
         build_or_say_why()
+    else:
+        if better:
+            said = f"{', '.join(better)} could not be compiled, and this processor's slower ones compute"
+            print(f"kernels: {said}. With a newer compiler: rm {LIBRARY}, and `make setup`", file=sys.stderr)
 
 
 if __name__ == "__main__":

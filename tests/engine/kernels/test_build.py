@@ -49,7 +49,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_build_is_loaded_and_knows_its_sources(compiler: list[str], library: Path) -> None:
-    assert build(compiler, library) == []
+    assert build(compiler, library) == {}
     assert load_library().kernels_sources().decode() == sources_digest()
     assert [*library.parent.iterdir()] == [library]
 
@@ -126,10 +126,20 @@ def test_a_compiler_that_fails_leaves_what_was_there(compiler: list[str], librar
 def test_an_instruction_set_that_the_compiler_does_not_know_is_left_out(
     compiler: list[str], library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        build_library, "INSTRUCTION_SETS", {build_library.machine(): {"avx2": ("-mno-such-instructions",)}}
-    )
-    assert build(compiler, library) == ["avx2"]
+    sets = {"avx2": ("-mno-such-instructions",)}
+    monkeypatch.setattr(build_library, "INSTRUCTION_SETS", {build_library.machine(): sets})
+    assert build(compiler, library) == {"avx2": "this compiler does not know -mno-such-instructions"}
+    assert [*bindings.all_kernels()] == ["plain"]
+
+
+def test_an_instruction_set_whose_source_does_not_compile_is_left_out_with_what_the_compiler_said(
+    compiler: list[str], library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = {"avx2": ("-DKERNELS=!",)}
+    monkeypatch.setattr(build_library, "INSTRUCTION_SETS", {build_library.machine(): sets})
+    left_out = build(compiler, library)
+    assert left_out["avx2"].startswith("its source does not compile: ")
+    assert "error:" in left_out["avx2"]
     assert [*bindings.all_kernels()] == ["plain"]
 
 
