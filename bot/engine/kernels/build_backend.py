@@ -7,6 +7,7 @@ WITHOUT_KERNELS=1 in the environment nothing is compiled, the bot is installed, 
 
 from __future__ import annotations
 
+import shlex
 import sysconfig
 from typing import Any
 
@@ -61,7 +62,10 @@ def _compiler_wanted() -> list[str]:
 
 
 def _for_platform(config_settings: Any) -> dict[str, Any]:
+    """The settings (-C), which are text where an option is given once, and the platform's tag."""
     settings: dict[str, Any] = dict(config_settings or {})
+    given = settings.get("--build-option", [])
     tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-    settings.setdefault("--build-option", []).append(f"--plat-name={tag}")
+    options = shlex.split(given) if isinstance(given, str) else given
+    settings["--build-option"] = [*options, f"--plat-name={tag}"]
     return settings

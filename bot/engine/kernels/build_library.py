@@ -62,11 +62,18 @@ def wanted() -> bool:
 
 
 def system_compiler() -> list[str] | None:
-    """The command of this system's C compiler: CC, else the first that is there and works."""
-    candidates = [shlex.split(os.environ["CC"])] if os.environ.get("CC") else [["cc"], ["gcc"], ["clang"]]
-    for command in candidates:
-        if shutil.which(command[0]) and _compiles(command):
-            return command
+    """The command of this system's C compiler: CC, else the first that is there and works.
+
+    Raises BuildError where CC is no command.
+    """
+    named = os.environ.get("CC", "")
+    try:
+        command = shlex.split(named)
+    except ValueError as problem:
+        raise BuildError(f"CC={named} is no command: {problem}") from None
+    for each in [command] if command else [["cc"], ["gcc"], ["clang"]]:
+        if shutil.which(each[0]) and _compiles(each):
+            return each
     return None
 
 
@@ -97,12 +104,12 @@ def build_or_say_why() -> None:
     if not wanted():
         print(f"kernels: {_NOT_WANTED}", file=sys.stderr)
         return
-    compiler = system_compiler() or zig_compiler()
-    if compiler is None:
-        print(f"kernels: {_NO_COMPILER}", file=sys.stderr)
-        return
-    print(f"kernels: compiling them with {shlex.join(compiler)}", file=sys.stderr)
     try:
+        compiler = system_compiler() or zig_compiler()
+        if compiler is None:
+            print(f"kernels: {_NO_COMPILER}", file=sys.stderr)
+            return
+        print(f"kernels: compiling them with {shlex.join(compiler)}", file=sys.stderr)
         for name, why in build(compiler).items():
             print(f"kernels: {name} is left out, for {why}", file=sys.stderr)
     except BuildError as problem:

@@ -149,6 +149,25 @@ sleep 60
 """
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_cc_is_none(blank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    found = system_compiler()
+    monkeypatch.setenv("CC", blank)
+    assert system_compiler() == found
+
+
+def test_a_cc_that_is_no_command_is_named(
+    library: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CC", 'gcc "')
+    with pytest.raises(BuildError, match=r'^CC=gcc " is no command: No closing quotation$'):
+        system_compiler()
+    monkeypatch.setattr(build_library, "LIBRARY", library)
+    build_library.build_or_say_why()
+    assert 'CC=gcc " is no command' in capfd.readouterr().err
+
+
 def test_a_killed_build_leaves_what_was_there(library: Path, tmp_path: Path) -> None:
     library.write_bytes(b"the one before")
     slow, begun = tmp_path / "slow-cc", tmp_path / "begun"
@@ -272,12 +291,23 @@ def test_make_setup_looks_for_the_library_though_the_package_is_installed() -> N
     assert "-m bot.engine.kernels.build_missing" in done.stdout
 
 
+WHEEL = """
+import sys
+from bot.engine.kernels import build_backend, build_library
+for settings in ({"--build-option": "--quiet"}, {"--build-option": ["--quiet"]}):
+    before = str(settings)
+    made = build_backend._for_platform(settings)
+    assert made["--build-option"][0] == "--quiet" and len(made["--build-option"]) == 2
+    assert str(settings) == before
+build_backend.build_wheel(sys.argv[1], {"--build-option": "--quiet"})
+"""
+
+
 def test_a_wheel_is_for_the_platform_and_has_the_library(
     checkout: Path, tmp_path: Path, compiler: list[str]
 ) -> None:
     assert compiler
-    code = "import sys; from bot.engine.kernels.build_backend import build_wheel; build_wheel(sys.argv[1])"
-    command = [sys.executable, "-c", code, str(tmp_path)]
+    command = [sys.executable, "-c", WHEEL, str(tmp_path)]
     subprocess.run(command, cwd=checkout, check=True, capture_output=True, timeout=PATIENCE)
     (wheel,) = tmp_path.glob("*.whl")
     assert "-py3-none-" in wheel.name, "for any Python"
