@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from importlib import metadata
@@ -193,7 +194,7 @@ def checkout(tmp_path: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.so")
     for name in ("bot", "handlers", "config"):
         shutil.copytree(ROOT / name, tmp_path / "checkout" / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path / "checkout")
     return tmp_path / "checkout"
 
@@ -314,6 +315,21 @@ def test_a_wheel_is_for_the_platform_and_has_the_library(
     assert not wheel.name.endswith("-any.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {"bot/engine/kernels/kernels.so", "bot/engine/kernels/kernels.h"} <= {*names}
+
+
+SDIST = "import sys; from bot.engine.kernels.build_backend import build_sdist; build_sdist(sys.argv[1])"
+
+
+def test_an_sdist_has_the_kernels_sources_and_no_library(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "bot/engine/kernels/kernels.so").write_bytes(b"of this machine")
+    command = [sys.executable, "-c", SDIST, str(tmp_path)]
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True, timeout=PATIENCE)
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    sources = {f"bot/engine/kernels/{file.name}" for file in build_library.HERE.glob("*.[ch]")}
+    assert sources | {"config/strings/en.toml", "MANIFEST.in"} <= names
+    assert not [name for name in names if name.endswith(".so")]
 
 
 def test_kernels_that_a_processor_lacks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
