@@ -3,12 +3,19 @@
 kernels.h        what Python hands to them, and how weights lie in memory
 forward.h        a pass through the model, step by step
 matmul.h         a block of a projection, over tiles
-rows.h           norm, rotation, attention and quantization of a row
+attention.h      a few queries over the keys and values that they share
+activations.h    activations, quantized as they come
+rows.h           norm, rotation and what else is done to one row
+tile.h           what all tiles have in common
+x86_256.h, x86_tiles.h, neon.h, neon_tiles.h
+                 vectors and tiles of a family of instruction sets
 avx2.c, avx_vnni.c, avx512_vnni.c, neon_dotprod.c, neon_i8mm.c, plain.c
                  one instruction set each: its tiles, then all of the above in it
-thread_pool.c    pieces of a step, claimed by whoever is free
-processor.c      which instruction sets this processor has
-build_library    compiles all of that; build_backend does so when the package is installed
+thread_pool      pieces of a step, claimed by whoever is free
+processor        which instruction sets this processor has
+kernels.c        the table of the instruction sets that were compiled
+build_library    compiles all of that; build_backend does so when the package is installed, and build_missing
+                 in `make setup`, where the library cannot be used
 bindings         loads the library and mirrors its structs
 decoder          the methods of `bot.engine.model.decoder.Decoder` over it
 """

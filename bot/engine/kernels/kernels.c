@@ -5,7 +5,7 @@
 extern const struct kernels kernels_avx512_vnni, kernels_avx_vnni, kernels_avx2, kernels_neon_i8mm,
     kernels_neon_dotprod, kernels_plain;
 
-/* HAS_...: what build.py found that this compiler can make. */
+/* HAS_...: what build_library.py found that this compiler can make. */
 const struct kernels *const *kernels_all(void) {
     static const struct kernels *const best_first[] = {
 #ifdef HAS_AVX512_VNNI
