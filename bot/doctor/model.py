@@ -15,6 +15,7 @@ import psutil
 from bot.app.proxies import open_url
 from bot.doctor.findings import Finding, broken, doubtful, fine
 from bot.engine import EngineError
+from bot.engine.config import control_group
 from bot.models import ModelError, check_model, find_model
 from config.settings import LOOPBACK, Settings
 
@@ -112,13 +113,6 @@ def memory(needed: int, there: int, chosen: str) -> Finding:
 
 
 def available() -> int:
-    """Free memory in MB, as far as this process may use it (cgroup limits of containers and systemd)."""
-    free = psutil.virtual_memory().available
-    root = Path("/sys/fs/cgroup")
-    try:
-        limit = (root / "memory.max").read_text().strip()
-        if limit.isdecimal():
-            free = min(free, int(limit) - int((root / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass  # no such limit here
-    return int(free / 1e6)
+    """Free memory in MB, as far as this process may use it."""
+    free, of_group = psutil.virtual_memory().available, control_group.free_memory()
+    return int((free if of_group is None else min(free, of_group)) / 1e6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from bot.engine.config import control_group
 from bot.engine.config.model_config import ModelConfig
 from bot.engine.errors import EngineError
 from config.settings import PRECISIONS
@@ -27,10 +28,5 @@ def choose_precision(precision: str, config: ModelConfig) -> str:
 
 def _memory() -> int:
     """Bytes of memory that this process may have."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
-            limit = file.read().strip()
-    except OSError:
-        return found
-    return min(found, int(limit)) if limit.isdigit() else found
+    all_memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(all_memory, control_group.memory() or all_memory)

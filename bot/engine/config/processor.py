@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from functools import lru_cache
-from pathlib import Path
 
 import psutil
 
-_CGROUP = Path("/sys/fs/cgroup")
+from bot.engine.config import control_group
 
 
 @lru_cache(maxsize=1)
@@ -26,17 +24,8 @@ def flags() -> frozenset[str]:
 def cores() -> int:
     """Cores that this process may use; two threads of one core count once, and so does a part of one.
 
-    A control group's share of time (`cpu.max`: docker --cpus, systemd's CPUQuota) is a limit like any:
-    with more threads than that, all of them would be stopped together for the rest of each period.
+    A control group's share of time is a limit like any: with more threads than that, all of them would be
+    stopped together for the rest of each period.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, psutil.cpu_count(logical=False) or allowed, _quota(_CGROUP) or allowed)
-
-
-def _quota(root: Path) -> int | None:
-    """How many cores' time the control group at `root` has, rounded up; None without a limit."""
-    try:
-        quota, period = (root / "cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None
-    return max(1, math.ceil(int(quota) / int(period))) if quota.isdigit() else None
+    return min(allowed, psutil.cpu_count(logical=False) or allowed, control_group.cores() or allowed)
