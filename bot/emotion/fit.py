@@ -10,16 +10,22 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from bot.emotion.calibration import Calibration, Calibrations
 
-MAX_STEPS = 200
+MAX_STEPS = 500
 MIN_SCRIPT_SAMPLES = 60  # texts of one script from which it gets a fit of its own
 FOLDS = 5  # of the cross-validation
 BINS = 10  # of the calibration error
 MIN_PROBABILITY = 1e-15  # in the log loss, which of 0 would be infinite
 _RIDGE = 1e-4  # keeps the scale finite where the labels can be separated without an error
+_FLAT = 1e-10  # a gradient that is none
+_MAX_DAMPING = 1e12
+
+Numbers = NDArray[np.float64]
+Loss = Callable[[Numbers], tuple[float, Numbers, Numbers]]  # with gradient and Hessian
 
 
 @dataclass(frozen=True)
@@ -59,17 +65,18 @@ def fit(samples: Samples, base: Calibration, neutral: Sequence[int] = ()) -> Cal
     polar = [at for at in present if at not in neutral]
     if len(polar) < 2:
         raise ValueError("texts of at least two labels that are not neutral are needed")
-    log_scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    offsets = torch.zeros(len(polar), dtype=torch.float64, requires_grad=True)
-    scores, targets, weights = _tensors(samples, polar)
+    texts, size = _Texts.of(samples, polar), len(polar)
 
-    def polar_loss() -> torch.Tensor:
-        logits = (scores + offsets) * log_scale.exp()
-        return _cross_entropy(logits, targets, weights) + _RIDGE * (log_scale**2 + (offsets**2).mean())
+    def polar_loss(at: Numbers) -> tuple[float, Numbers, Numbers]:
+        offsets, log_scale = at[:size], at[size]
+        loss, gradient, hessian = texts.cross_entropy(offsets, math.exp(log_scale))
+        ridge = np.full(size + 1, _RIDGE / size)  # of the offsets' mean square, and of the scale's logarithm
+        ridge[size] = _RIDGE
+        return loss + float(ridge @ at**2), gradient + 2 * ridge * at, hessian + np.diag(2 * ridge)
 
-    _minimize([log_scale, offsets], polar_loss)
-    scale = log_scale.exp().item()
-    biases = dict(zip(polar, (offsets - offsets.mean()).tolist(), strict=True))
+    *found, log_scale = _minimize(polar_loss, size + 1).tolist()
+    scale, mean = math.exp(log_scale), sum(found) / size
+    biases = {at: offset - mean for at, offset in zip(polar, found, strict=True)}
     if len(present) > len(polar):
         biases |= _fit_neutral(samples, present, biases, scale)
     base_mean = sum(base.biases[at] for at in polar) / len(polar)
@@ -82,17 +89,19 @@ def _fit_neutral(
     samples: Samples, present: Sequence[int], biases: dict[int, float], scale: float
 ) -> dict[int, float]:
     """Biases of the labels in `present` that have none yet, with scale and the others held fixed."""
-    scores, targets, weights = _tensors(samples, present)
-    fixed = torch.tensor([biases.get(at, 0.0) for at in present], dtype=torch.float64)
-    free = torch.tensor([float(at not in biases) for at in present], dtype=torch.float64)
-    offsets = torch.zeros(len(present), dtype=torch.float64, requires_grad=True)
+    texts, size = _Texts.of(samples, present), len(present)
+    fixed = np.array([biases.get(at, 0.0) for at in present])
+    free = np.array([float(at not in biases) for at in present])
+    ridge = _RIDGE / size
 
-    def neutral_loss() -> torch.Tensor:
-        logits = (scores + fixed + offsets * free) * scale
-        return _cross_entropy(logits, targets, weights) + _RIDGE * (offsets**2).mean()
+    def neutral_loss(offsets: Numbers) -> tuple[float, Numbers, Numbers]:
+        loss, gradient, hessian = texts.cross_entropy(fixed + offsets * free, scale)
+        gradient, hessian = gradient[:size] * free, hessian[:size, :size] * np.outer(free, free)
+        more = np.diag(np.full(size, 2 * ridge))
+        return loss + ridge * float(offsets @ offsets), gradient + 2 * ridge * offsets, hessian + more
 
-    _minimize([offsets], neutral_loss)
-    return {at: bias for at, bias in zip(present, offsets.tolist(), strict=True) if at not in biases}
+    offsets = _minimize(neutral_loss, size).tolist()
+    return {at: bias for at, bias in zip(present, offsets, strict=True) if at not in biases}
 
 
 def fit_scripts(samples: Samples, base: Calibrations, neutral: Sequence[int]) -> Calibrations:
@@ -138,26 +147,59 @@ def evaluate(calibrations: Sequence[Calibration], samples: Samples) -> Evaluatio
     return Evaluation(correct / len(samples.labels), error, loss)
 
 
-def _tensors(samples: Samples, among: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scores [texts, labels], right labels and weights of the texts with labels in `among`."""
-    kept = [pair for pair in zip(samples.scores, samples.labels, strict=True) if pair[1] in among]
-    scores = torch.tensor([[row[at] for at in among] for row, _ in kept], dtype=torch.float64)
-    targets = torch.tensor([among.index(label) for _, label in kept])
-    counts = torch.bincount(targets, minlength=len(among)).double()
-    return scores, targets, (1.0 / counts)[targets] / len(among)
+@dataclass(frozen=True)
+class _Texts:
+    """scores [texts, labels]; right: one at the right label; weights: every label has the same sum."""
+
+    scores: Numbers
+    right: Numbers
+    weights: Numbers
+
+    @classmethod
+    def of(cls, samples: Samples, among: Sequence[int]) -> _Texts:
+        """The texts with labels in `among`."""
+        kept = [pair for pair in zip(samples.scores, samples.labels, strict=True) if pair[1] in among]
+        scores = np.array([[row[at] for at in among] for row, _ in kept], np.float64)
+        right = np.eye(len(among))[[among.index(label) for _, label in kept]]
+        return cls(scores, right, right @ (1 / right.sum(0)) / len(among))
+
+    def cross_entropy(self, offsets: Numbers, scale: float) -> tuple[float, Numbers, Numbers]:
+        """That of softmax(logits), logits = (scores + offsets) * scale, and its gradient and Hessian over
+        the offsets and the logarithm of the scale.
+
+        By the logits the gradient is w (p - y), the Hessian w (diag(p) - p p^T) (Bishop 2006, 4.3.4).
+        """
+        logits = (self.scores + offsets) * scale
+        logs = logits - logits.max(1, keepdims=True)
+        logs -= np.log(np.exp(logs).sum(1, keepdims=True))
+        shares = np.exp(logs)
+        weights = self.weights[:, None]
+        by_logit = weights * (shares - self.right)
+        bent = weights * shares * (logits - (shares * logits).sum(1, keepdims=True))  # Hessian times logits
+        size = len(offsets)
+        gradient = np.append(scale * by_logit.sum(0), (by_logit * logits).sum())
+        hessian = np.empty((size + 1, size + 1))
+        hessian[:size, :size] = scale**2 * (
+            np.diag((weights * shares).sum(0)) - (weights * shares).T @ shares
+        )
+        hessian[:size, size] = hessian[size, :size] = gradient[:size] + scale * bent.sum(0)
+        hessian[size, size] = (logits * bent).sum() + gradient[size]
+        return -float((weights * self.right * logs).sum()), gradient, hessian
 
 
-def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    return (torch.nn.functional.cross_entropy(logits, targets, reduction="none") * weights).sum()
-
-
-def _minimize(parameters: list[torch.Tensor], loss: Callable[[], torch.Tensor]) -> None:
-    optimizer = torch.optim.LBFGS(parameters, max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        value = loss()
-        torch.autograd.backward(value)
-        return value
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch has no type for it
+def _minimize(loss: Loss, size: int) -> Numbers:
+    """Where a smooth loss is least, from zeros: Newton's method, damped as Levenberg and Marquardt do."""
+    at, damping = np.zeros(size), 1e-6
+    value, gradient, hessian = loss(at)
+    for _ in range(MAX_STEPS):
+        if np.abs(gradient).max() < _FLAT or damping > _MAX_DAMPING:
+            break
+        step = np.linalg.lstsq(hessian + damping * np.eye(size), -gradient, rcond=None)[0]
+        with np.errstate(all="ignore"):  # far away numbers may be too large, and are then not taken
+            there = loss(at + step) if np.abs(step).max() < 100 else (math.inf, gradient, hessian)
+        if there[0] < value:
+            at, damping = at + step, damping / 10
+            value, gradient, hessian = there
+        else:
+            damping = max(damping * 10, 1e-9)
+    return at

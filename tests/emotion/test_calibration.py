@@ -49,6 +49,38 @@ def test_after_contextual_calibration_a_content_free_text_favours_no_label() -> 
     assert contextual_calibration(rows).probabilities(rows[0]) == pytest.approx([1 / 3] * 3)
 
 
+@given(
+    count=st.integers(2, 5),
+    spread=st.sampled_from([0.3, 4.0, 60.0]),
+    signal=st.sampled_from([0.0, 2.0, 50.0]),
+    seed=st.integers(0, 1 << 32),
+)
+def test_no_calibration_nearby_is_likelier_than_the_fit(
+    count: int, spread: float, signal: float, seed: int
+) -> None:
+    draw = random.Random(seed)
+    labels = [at % count for at in range(12 * count)]
+    scores = [[draw.gauss(signal * (at == right), spread) for at in range(count)] for right in labels]
+    samples = Samples(scores, labels, [False] * len(labels))
+    found = fit(samples, Calibration((0.0,) * count, 1.0))
+
+    def unlikeliness(biases: list[float], temperature: float) -> float:
+        """As bot.emotion.fit has it, its ridge included; every label has as many texts."""
+        calibration = Calibration(tuple(biases), temperature)
+        shares = [calibration.probabilities(row)[right] for row, right in zip(scores, labels, strict=True)]
+        size = math.log(temperature) ** 2 + sum(bias**2 for bias in biases) / count
+        return -sum(math.log(max(share, 1e-300)) for share in shares) / len(labels) + 1e-4 * size
+
+    least = unlikeliness(list(found.biases), found.temperature)
+    assert sum(found.biases) == pytest.approx(0, abs=1e-6)
+    for step in (0.01, 0.5):
+        for sign in (step, -step):
+            for at in range(count):
+                moved = [bias + sign * (at == other) for other, bias in enumerate(found.biases)]
+                assert unlikeliness(moved, found.temperature) >= least - 1e-9
+            assert unlikeliness(list(found.biases), found.temperature * math.exp(sign)) >= least - 1e-9
+
+
 def test_a_fit_finds_the_bias_and_the_temperature_that_made_the_labels() -> None:
     draw = random.Random(3)
     scores, labels = [], []

@@ -13,11 +13,14 @@ from bot.engine.config.precision import QUANTIZED
 from config.settings import ROOT
 
 WITHOUT = """
-import asyncio, sys
+import asyncio, importlib, pkgutil, sys
 from pathlib import Path
 
 sys.modules["torch"] = None  # whatever imports it fails
-import bot.app.run, bot.cli.run
+import bot.cli, handlers
+for package in (bot.cli, handlers):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
 from bot.emotion import EmotionClassifier
 from bot.engine import Sampling
 from bot.engine.factory import open_engine
