@@ -33,7 +33,7 @@ def free_memory() -> int | None:
     for group in _groups():
         limit, taken = _read(group / "memory.max"), _read(group / "memory.current")
         if limit.isdecimal() and taken.isdecimal():
-            found.append(int(limit) - int(taken))
+            found.append(max(0, int(limit) - int(taken)))
     return min(found, default=None)
 
 

@@ -83,6 +83,11 @@ def test_in_a_container_its_own_group_is_the_root(mount: Mount) -> None:
     assert (control_group.cores(), control_group.memory()) == (1, 600_000_000)
 
 
+def test_a_group_that_is_over_its_limit_has_nothing_left(mount: Mount) -> None:
+    mount("", {"": {"memory.max": "600000000", "memory.current": "600001000"}})
+    assert control_group.free_memory() == 0
+
+
 @pytest.mark.parametrize("group", ["docker/0123", "../../outside"])
 def test_where_its_group_is_not_mounted_the_root_decides(mount: Mount, group: str) -> None:
     mount(group, {"": {"memory.max": "600000000"}, "other": {"memory.max": "1"}})
