@@ -18,7 +18,7 @@ help:  ## what can be made
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(VENV)/.installed  ## the environment, the dependencies and a model
-	@$(PY) -m bot.engine.kernels.build_missing
+	@$(PY) -m bot.engine.kernels.ensure_library
 	$(PY) -m bot fetch
 
 run: setup  ## start the bot: in Slack with tokens in .env, else in a sandbox on localhost

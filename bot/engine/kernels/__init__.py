@@ -14,7 +14,7 @@ avx2.c, avx_vnni.c, avx512_vnni.c, neon_dotprod.c, neon_i8mm.c, plain.c
 thread_pool      pieces of a step, claimed by whoever is free
 processor        which instruction sets this processor has
 kernels.c        the table of the instruction sets that were compiled
-build_library    compiles all of that; build_backend does so when the package is installed, and build_missing
+build_library    compiles all of that; build_backend does so when the package is installed, and ensure_library
                  in `make setup`, where the library cannot be used
 bindings         loads the library and mirrors its structs
 decoder          the methods of `bot.engine.model.decoder.Decoder` over it

@@ -261,7 +261,7 @@ def test_where_nothing_compiles_pip_installs_without_kernels_if_told_so(
 
 def test_make_setup_builds_what_is_missing_and_says_with_what(checkout: Path, compiler: list[str]) -> None:
     made = checkout / "bot/engine/kernels/kernels.so"
-    command = [sys.executable, "-X", "importtime", "-m", "bot.engine.kernels.build_missing"]
+    command = [sys.executable, "-X", "importtime", "-m", "bot.engine.kernels.ensure_library"]
 
     def said() -> str:
         done = subprocess.run(
@@ -289,7 +289,7 @@ def test_make_setup_looks_for_the_library_though_the_package_is_installed() -> N
         [made, "--dry-run", "--old-file=.venv/.installed", "setup"],
         cwd=ROOT, check=True, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
-    assert "-m bot.engine.kernels.build_missing" in done.stdout
+    assert "-m bot.engine.kernels.ensure_library" in done.stdout
 
 
 WHEEL = """
