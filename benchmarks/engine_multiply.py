@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bot.engine.kernels.bindings import choose_kernels
-from bot.engine.kernels.build_library import FLAGS, HERE, INSTRUCTION_SETS, machine, system_compiler
+from bot.engine.kernels.build_library import HERE, INSTRUCTION_SETS, compiler_flags, machine, system_compiler
 
 # Of each instruction set, as its kernels multiply weights of 8 bits: a vector, its sums, how one is read, a
 # multiplication, and its multiply-adds.
@@ -69,7 +69,7 @@ def _compiled(name: str, folder: Path) -> Callable[[int], float]:
     text = _SOURCE.format(name=name, vector=vector, sums=sums, load=load, multiply=multiply, count=count)
     source.write_text(text, encoding="ascii")
     others = [str(HERE / f"{each}.c") for each in ("thread_pool", "processor")]
-    flags = (*FLAGS, *INSTRUCTION_SETS[machine()][name], f"-I{HERE}", "-shared")
+    flags = (*compiler_flags(machine()), *INSTRUCTION_SETS[machine()][name], f"-I{HERE}", "-shared")
     subprocess.run([*compiler, *flags, str(source), *others, "-lm", "-o", str(library)], check=True)
     found = ctypes.CDLL(str(library)).multiply_adds
     found.argtypes, found.restype = [ctypes.c_long], ctypes.c_double

@@ -38,10 +38,12 @@ INSTRUCTION_SETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
 }
 # Floats are added in the order written, but where a loop says otherwise.
-FLAGS = (
+_FLAGS = (
     *("-std=gnu11", "-O3", "-fPIC", "-fvisibility=default", "-pthread", "-fopenmp-simd"),
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
 )
+# gcc may put a vector into a register of MMX: each long double that the thread computes later is then NaN.
+_MACHINE_FLAGS = {"x86_64": ("-mno-mmx",)}
 
 _NO_COMPILER = (
     "no C compiler was found, and the package ziglang is not there: the kernels are not built, and torch "
@@ -91,10 +93,15 @@ def machine() -> str:
     return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
 
 
+def compiler_flags(target: str) -> tuple[str, ...]:
+    """What every source is compiled with for the platform `target`, beside its instruction set's own."""
+    return (*_FLAGS, *_MACHINE_FLAGS.get(target, ()))
+
+
 def sources_digest() -> str:
-    """A name for the sources: the library made of them knows it."""
+    """A name for the sources and the flags here: the library made of them knows it."""
     digest = hashlib.sha256()
-    for source in sorted([*HERE.glob("*.c"), *HERE.glob("*.h")]):
+    for source in sorted([*HERE.glob("*.c"), *HERE.glob("*.h"), Path(__file__)]):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:32]
 
@@ -124,7 +131,7 @@ def build(compiler: Sequence[str], library: Path = LIBRARY) -> dict[str, str]:
     """
     sets = INSTRUCTION_SETS.get(machine(), {})
     with tempfile.TemporaryDirectory() as folder:
-        objects, left_out = compile_objects(compiler, Path(folder), sets)
+        objects, left_out = compile_objects(compiler, Path(folder), machine(), sets)
         temporary = library.with_name(f".{library.name}.{os.getpid()}")
         try:
             _run([*compiler, "-shared", "-pthread", *objects, "-lm", "-o", str(temporary)])
@@ -137,16 +144,21 @@ def build(compiler: Sequence[str], library: Path = LIBRARY) -> dict[str, str]:
 
 
 def compile_objects(
-    compiler: Sequence[str], folder: Path, sets: Mapping[str, Sequence[str]], extra: Sequence[str] = ()
+    compiler: Sequence[str],
+    folder: Path,
+    target: str,
+    sets: Mapping[str, Sequence[str]],
+    extra: Sequence[str] = (),
 ) -> tuple[list[str], dict[str, str]]:
-    """The object files, in `folder`, and the instruction sets of `sets` that could not be compiled, and why.
+    """The object files for the platform `target`, in `folder`, and the instruction sets of `sets` that could
+    not be compiled, and why.
 
     Raises BuildError.
     """
 
     def compiled(name: str, *flags: str) -> str:
         into = str(folder / f"{name}.o")
-        _run([*compiler, *FLAGS, *flags, *extra, "-c", str(HERE / f"{name}.c"), "-o", into])
+        _run([*compiler, *compiler_flags(target), *flags, *extra, "-c", str(HERE / f"{name}.c"), "-o", into])
         return into
 
     # A set fewer is slower, and nothing else: the others and plain C compute the same.

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from bot.engine.kernels.bindings import Pass, Token, load_library
 from bot.engine.kernels.build_library import (
-    FLAGS,
     HERE,
     INSTRUCTION_SETS,
     compile_objects,
+    compiler_flags,
     machine,
     system_compiler,
     zig_compiler,
@@ -83,13 +83,14 @@ def quantized(groups: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass
 class Build:
-    """How the driver is compiled and run. kernels: of which processor's; empty: all that this one has."""
+    """How the driver is compiled for `target` and run. kernels: of which sets; empty: all that run here."""
 
     compiler: Sequence[str] | None
     sets: Mapping[str, Sequence[str]]
     extra: Sequence[str] = ()
     runner: Sequence[str] = ()
     kernels: Sequence[str] = ()
+    target: str = field(default_factory=machine)
     needs: Mapping[str, bool] = field(default_factory=dict)
 
     def executable(self, folder: Path) -> list[str]:
@@ -98,13 +99,11 @@ class Build:
         if missing := [name for name, there in needs.items() if not there]:
             raise ToolMissing(f"needs {', '.join(missing)}")
         assert self.compiler is not None
-        objects, unknown = compile_objects(self.compiler, folder, self.sets, self.extra)
+        objects, unknown = compile_objects(self.compiler, folder, self.target, self.sets, self.extra)
         assert not unknown
         into = folder / "driver"
-        source = [f"-I{HERE}", str(ROOM / "driver.c")]
-        subprocess.run(
-            [*self.compiler, *FLAGS, *self.extra, *source, *objects, "-lm", "-o", str(into)], check=True
-        )
+        source = [*compiler_flags(self.target), f"-I{HERE}", str(ROOM / "driver.c")]
+        subprocess.run([*self.compiler, *source, *self.extra, *objects, "-lm", "-o", str(into)], check=True)
         return [*self.runner, str(into)]
 
 
@@ -116,6 +115,7 @@ def builds() -> dict[str, Build]:
     arm = {
         "compiler": [*zig, "-target", "aarch64-linux-musl", "-static"] if zig else None,
         "sets": INSTRUCTION_SETS["aarch64"],
+        "target": "aarch64",
         "needs": {f"{QEMU} (Debian: qemu-user-static)": shutil.which(QEMU) is not None},
     }
     return {
