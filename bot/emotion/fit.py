@@ -180,7 +180,7 @@ class _Texts:
         gradient = np.append(scale * by_logit.sum(0), (by_logit * logits).sum())
         hessian = np.empty((size + 1, size + 1))
         hessian[:size, :size] = scale**2 * (
-            np.diag((weights * shares).sum(0)) - np.einsum("ti,tj->ij", weights * shares, shares)
+            np.diag((weights * shares).sum(0)) - (weights * shares).T @ shares
         )
         hessian[:size, size] = hessian[size, :size] = gradient[:size] + scale * bent.sum(0)
         hessian[size, size] = (logits * bent).sum() + gradient[size]
@@ -194,10 +194,7 @@ def _minimize(loss: Loss, size: int) -> Numbers:
     for _ in range(MAX_STEPS):
         if np.abs(gradient).max() < _FLAT or damping > _MAX_DAMPING:
             break
-        try:
-            step = np.linalg.solve(hessian + damping * np.eye(size), -gradient)
-        except np.linalg.LinAlgError:
-            step = np.full(size, np.nan)  # is not taken, nor is another that is no number
+        step = np.linalg.lstsq(hessian + damping * np.eye(size), -gradient, rcond=None)[0]
         with np.errstate(all="ignore"):  # far away numbers may be too large, and are then not taken
             there = loss(at + step) if np.abs(step).max() < 100 else (math.inf, gradient, hessian)
         if there[0] < value:
