@@ -6,12 +6,12 @@ import gc
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 import torch
+from model_shapes import SHAPES
 from random_model import random_model
 
 from bot.engine import EngineError
@@ -27,26 +27,6 @@ from bot.engine.model.token_tree import TokenTree
 from bot.engine.model.torch_decoder import Linear, TorchDecoder
 from bot.engine.weights.quantize import GROUP, quantize_int4, quantize_int8
 
-# Of each family a shape whose heads and sizes are whole blocks, and one whose are not; and heads that share
-# keys by seven, as the starter's do.
-SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
-    "qwen2": ("qwen2", {"vocab_size": 320, "hidden_size": 128}),
-    "qwen3": ("qwen3", {"vocab_size": 320, "hidden_size": 128, "head_dim": 32}),
-    "llama": ("llama", {"vocab_size": 320, "hidden_size": 128}),
-    "qwen2, uneven": (
-        "qwen2",
-        {"vocab_size": 283, "hidden_size": 72, "intermediate_size": 100, "num_attention_heads": 6},
-    ),
-    "qwen2, many heads": (
-        "qwen2",
-        {"vocab_size": 272, "hidden_size": 112, "num_attention_heads": 14, "num_key_value_heads": 2},
-    ),
-    "qwen3, wide heads": ("qwen3", {"vocab_size": 272, "hidden_size": 48, "head_dim": 80}),
-    "llama, small heads": (
-        "llama",
-        {"vocab_size": 272, "hidden_size": 40, "num_attention_heads": 5, "num_key_value_heads": 5},
-    ),
-}
 # The norm of the error to that of the float32 answer with the same rounded weights and activations. Now and
 # then an activation next to a half is rounded the other way, by one of 127 steps; test_multiply.py is exact.
 CLOSE = 0.01

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
 from kernels_driver import Driver
+from model_shapes import SHAPES
 from random_model import random_model
 
 from bot.engine.config.arrays import Floats
@@ -24,29 +25,14 @@ from bot.engine.weights.quantize import quantize_part
 
 pytestmark = pytest.mark.emulators
 
-# Heads that share keys by seven and alone, odd sizes, norms of heads, and heads that are wide.
-SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
-    "many heads": (
-        "qwen2",
-        {"vocab_size": 272, "hidden_size": 112, "num_attention_heads": 14, "num_key_value_heads": 2},
-    ),
-    "uneven": (
-        "qwen2",
-        {"vocab_size": 283, "hidden_size": 72, "intermediate_size": 100, "num_attention_heads": 6},
-    ),
-    "wide heads": ("qwen3", {"vocab_size": 272, "hidden_size": 48, "head_dim": 80}),
-    "small heads": (
-        "llama",
-        {"vocab_size": 272, "hidden_size": 40, "num_attention_heads": 5, "num_key_value_heads": 5},
-    ),
-}
+ODD = ("qwen2, many heads", "qwen2, uneven", "qwen3, wide heads", "llama, small heads")
 # Norm of the difference to that of the answer. Instruction sets add in orders of their own, and an activation
 # next to a half may then be rounded the other way, by one of 127 steps.
 CLOSE = 0.01
 Open = Callable[[Kernels], CompiledDecoder]
 
 
-@pytest.fixture(scope="module", params=[(s, p) for s in SHAPES for p in QUANTIZED], ids=" ".join)
+@pytest.fixture(scope="module", params=[(s, p) for s in ODD for p in QUANTIZED], ids=" ".join)
 def open_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Open:
     name, precision = request.param
     family, sizes = SHAPES[name]
