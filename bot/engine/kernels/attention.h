@@ -2,7 +2,8 @@
  * rows of one sequence. Keys are read from memory once for all of them, a part of them at a time.
  *
  * Before this header an instruction set defines vectors of LANES floats: load_floats, store_floats,
- * broadcast_float, multiply_add, and sum_four(vectors, sums), the sums of each of four vectors.
+ * broadcast_float, multiply_add, and sum_four(vectors, sums), the sums of each of four vectors; and
+ * MOST_QUERIES, up to SHARING, for which its registers hold four sums each.
  *
  * A score is one query's and one key's alone, and values are added key after key, so that a query's result
  * does not depend on the others. */
@@ -16,10 +17,10 @@
 #include "tile.h"
 
 /* SHARING: the most queries of a piece of work. KEYS: so many stay in the first cache (16 KB for heads of 64)
- * while all of them meet. */
-enum { SHARING = 4, KEYS = 64 };
+ * while all of them meet. SPARE: floats of the longest vectors. */
+enum { SHARING = 4, KEYS = 64, SPARE = 16 };
 
-/* One query. scores: room for one of each key that it sees, `count`, and three more; into: the result, which
+/* One query. scores: room for one of each key that it sees, `count`, and SPARE more; into: the result, which
  * may be where the query is. */
 struct query {
     const float *numbers;
@@ -28,7 +29,7 @@ struct query {
     int count;
 };
 
-/* The products of one or two queries with the keys from `from` to `to`, four keys at once; the last key
+/* The products of some queries with the keys from `from` to `to`, four keys at once; the last key
  * stands for those beyond it. */
 TILE void score_keys(int queries, const struct query *query, const float *keys, int from, int to,
                      int head_dim) {
@@ -39,7 +40,7 @@ TILE void score_keys(int queries, const struct query *query, const float *keys, 
             int last = at + k < to ? at + k : to - 1;
             key[k] = keys + (int64_t)last * head_dim;
         }
-        floats sum[2][4];
+        floats sum[SHARING][4];
         UNROLL for (int q = 0; q < queries; q++)
             UNROLL for (int k = 0; k < 4; k++) sum[q][k] = broadcast_float(0.0f);
         for (int i = 0; i < vectors; i += LANES) {
@@ -59,10 +60,10 @@ TILE void score_keys(int queries, const struct query *query, const float *keys, 
     }
 }
 
-/* Some vectors of one or two results += the same vectors of the values, by their weights. */
+/* Some vectors of some results += the same vectors of the values, by their weights. */
 TILE void add_vectors(int queries, int vectors, const struct query *query, const float *values, int from,
                       int to, int head_dim, int first) {
-    floats sum[2][4];
+    floats sum[SHARING][4];
     UNROLL for (int q = 0; q < queries; q++)
         UNROLL for (int v = 0; v < vectors; v++) sum[q][v] = load_floats(query[q].into + first + v * LANES);
     for (int at = from; at < to; at++) {
@@ -79,7 +80,7 @@ TILE void add_vectors(int queries, int vectors, const struct query *query, const
             store_floats(query[q].into + first + v * LANES, sum[q][v]);
 }
 
-/* One or two results += the values from `from` to `to`, by their weights. */
+/* Some results += the values from `from` to `to`, by their weights. */
 TILE void add_values(int queries, const struct query *query, const float *values, int from, int to,
                      int head_dim) {
     int i = 0;
@@ -110,24 +111,53 @@ static float largest_of(const float *scores, int count) {
     return float_of((uint32_t)in_order(largest));
 }
 
-/* Scores to weights, whose sum is returned. Of a tree's tokens, those that this one sees stand together
- * meanwhile, so that the sum is the same whatever branches are beside it. */
-static float softmax(const struct query *query, int head_dim) {
+/* The scores that a query needs, side by side, and -infinity up to a whole vector: how many numbers that is.
+ * Of a tree's tokens, those that this one sees stand together, so that the weights' sum is the same whatever
+ * branches are beside it. */
+static int gather_scores(const struct query *query) {
     const struct token *token = query->token;
     float *scores = query->scores, *own = scores + token->before;
-    float scale = 1.0f / sqrtf((float)head_dim), sum = 0.0f;
     int count = token->mask ? token->before : query->count;
     for (int i = 0; token->mask && i < token->chunk; i++)
         if (token->mask[i]) scores[count++] = own[i];
-    float largest = largest_of(scores, count);
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < count; i++) {
-        scores[i] = exponential((scores[i] - largest) * scale);
-        sum += scores[i];
+    int whole = (count + SPARE - 1) / SPARE * SPARE;
+    for (int i = count; i < whole; i++) scores[i] = -INFINITY;
+    return whole;
+}
+
+/* Weights back to where gather_scores took the scores from. */
+static void spread_weights(const struct query *query) {
+    const struct token *token = query->token;
+    if (!token->mask) return;
+    float *weights = query->scores, *own = weights + token->before;
+    int count = token->before;
+    for (int i = 0; i < token->chunk; i++) count += token->mask[i] != 0;
+    for (int i = token->chunk - 1; i >= 0; i--) own[i] = token->mask[i] ? weights[--count] : 0.0f;
+}
+
+/* Of whole vectors. */
+static float sum_of(const float *numbers, int count) {
+    floats zero = broadcast_float(0.0f), one = broadcast_float(1.0f), sum[4] = {zero, zero, zero, zero};
+    for (int i = 0; i < count; i += LANES) sum[0] = multiply_add(one, load_floats(numbers + i), sum[0]);
+    float sums[4];
+    sum_four(sum, sums);
+    return sums[0];
+}
+
+/* Scores to weights, and the sums of these. Each step is taken for all queries, for it ends in a number that
+ * the next one waits for. Beside the largest weight, 1, what -infinity becomes is nothing. */
+static void softmax(int queries, const struct query *query, int head_dim, float *sums) {
+    float scale = 1.0f / sqrtf((float)head_dim), largest[SHARING];
+    int count[SHARING];
+    for (int q = 0; q < queries; q++) count[q] = gather_scores(query + q);
+    for (int q = 0; q < queries; q++) largest[q] = largest_of(query[q].scores, count[q]);
+    for (int q = 0; q < queries; q++) {
+        float *scores = query[q].scores;
+#pragma omp simd
+        for (int i = 0; i < count[q]; i++) scores[i] = exponential((scores[i] - largest[q]) * scale);
     }
-    for (int i = token->chunk - 1; token->mask && i >= 0; i--)
-        own[i] = token->mask[i] ? scores[--count] : 0.0f;
-    return sum;
+    for (int q = 0; q < queries; q++) sums[q] = sum_of(query[q].scores, count[q]);
+    for (int q = 0; q < queries; q++) spread_weights(query + q);
 }
 
 /* All keys that each query sees: those that all of them see part by part, the rest of each alone. */
@@ -137,9 +167,16 @@ TILE void meet_all(meet_fn *meet, int queries, const struct query *query, const 
     int common = query[0].count;
     for (int q = 1; q < queries; q++) common = query[q].count < common ? query[q].count : common;
     for (int from = 0; from < common; from += KEYS) {
-        int to = from + KEYS < common ? from + KEYS : common, q = 0;
-        for (; q + 2 <= queries; q += 2) meet(2, query + q, lines, from, to, head_dim);
-        if (q < queries) meet(1, query + q, lines, from, to, head_dim);
+        int to = from + KEYS < common ? from + KEYS : common;
+        for (int q = 0; q < queries; q += MOST_QUERIES) {
+            int left = queries - q < MOST_QUERIES ? queries - q : MOST_QUERIES;
+            switch (left) { /* straight code for each */
+            case 4: meet(4, query + q, lines, from, to, head_dim); break;
+            case 3: meet(3, query + q, lines, from, to, head_dim); break;
+            case 2: meet(2, query + q, lines, from, to, head_dim); break;
+            default: meet(1, query + q, lines, from, to, head_dim);
+            }
+        }
     }
     for (int q = 0; q < queries; q++) meet(1, query + q, lines, common, query[q].count, head_dim);
 }
@@ -149,7 +186,7 @@ static void attend(int queries, const struct query *query, const float *keys, co
                    int head_dim) {
     float sums[SHARING];
     meet_all(score_keys, queries, query, keys, head_dim);
-    for (int q = 0; q < queries; q++) sums[q] = softmax(query + q, head_dim);
+    softmax(queries, query, head_dim, sums);
     for (int q = 0; q < queries; q++) memset(query[q].into, 0, (size_t)head_dim * sizeof(float));
     meet_all(add_values, queries, query, values, head_dim);
     for (int q = 0; q < queries; q++)

@@ -12,7 +12,7 @@
 typedef __m512i ints;
 typedef __m512 floats;
 
-enum { LANES = 16, MOST_SUMS = 12 };
+enum { LANES = 16, MOST_SUMS = 12, MOST_QUERIES = 4 };
 
 /* A quad of one row's activations beside every output's. */
 TILE ints broadcast_quad(const int8_t *codes) {
@@ -38,17 +38,22 @@ TILE floats broadcast_float(float number) { return _mm512_set1_ps(number); }
 TILE floats times(floats a, floats b) { return _mm512_mul_ps(a, b); }
 TILE floats multiply_add(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
 
-/* The two halves of 16 added. */
-TILE __m256 fold(floats numbers) {
-    __m512d upper = _mm512_castps_pd(numbers);
-    return _mm256_add_ps(_mm512_castps512_ps256(numbers), _mm256_castpd_ps(_mm512_extractf64x4_pd(upper, 1)));
+TILE floats add(floats a, floats b) { return _mm512_add_ps(a, b); }
+TILE floats even_pairs(floats a, floats b) {
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+TILE floats odd_pairs(floats a, floats b) {
+    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
 }
 
-/* Four sums of sixteen: neighbours are added twice, which leaves two parts of each, four places apart. */
-TILE void sum_four(const floats *numbers, float *sums) {
-    __m256 first = _mm256_hadd_ps(fold(numbers[0]), fold(numbers[1]));
-    __m256 parts = _mm256_hadd_ps(first, _mm256_hadd_ps(fold(numbers[2]), fold(numbers[3])));
-    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(parts), _mm256_extractf128_ps(parts, 1)));
+/* Four sums of sixteen: two steps leave a part of each of the four in every quarter of a vector. */
+TILE void sum_four(const floats *of, float *sums) {
+    floats first = add(_mm512_unpacklo_ps(of[0], of[1]), _mm512_unpackhi_ps(of[0], of[1]));
+    floats second = add(_mm512_unpacklo_ps(of[2], of[3]), _mm512_unpackhi_ps(of[2], of[3]));
+    floats parts = add(even_pairs(first, second), odd_pairs(first, second));
+    __m256 upper = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(parts), 1));
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(parts), upper);
+    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
 
 /* No sum comes near 2^31: 32 products of 255 * 127, and a correction of 128 * 32 * 127. */

@@ -33,7 +33,7 @@ from bot.engine.weights.quantize import block_bytes
 
 Part = Mapping[str, StoredTensor]
 GROUP, BLOCK = 32, 32  # see kernels.h
-SHARING = 4  # see attention.h
+SHARING, SPARE = 4, 16  # see attention.h
 _CACHE_LINE = 64
 _MEND = "put the model's own files there again, remove its prepared-* files and run `python -m bot prepare`"
 _TOKEN = np.dtype(Token)
@@ -118,7 +118,7 @@ class CompiledDecoder:
         together = math.lcm(config.head_dim, BLOCK)
         scratch = aligned(
             self.threads,
-            max(len(ids) * max(2 * BLOCK, together), SHARING * (longest + 3), config.hidden_size)
+            max(len(ids) * max(2 * BLOCK, together), SHARING * (longest + SPARE), config.hidden_size)
             + _CACHE_LINE // 4,
         )
         work = Pass(

@@ -116,7 +116,7 @@ static void attend_piece(const void *context, int32_t piece, int thread) {
             if (token->cache != cache) break;
             for (int i = head; i < last; i++, count++) {
                 float *numbers = pass->queries + ((int64_t)row * model->num_heads + i) * head_dim;
-                float *own = scores + count * (int64_t)(pass->longest + 3);
+                float *own = scores + count * (int64_t)(pass->longest + SPARE);
                 int seen = token->before + (token->mask ? token->chunk : token->own + 1);
                 queries[count] = (struct query){numbers, token, own, numbers, seen};
             }
@@ -155,12 +155,12 @@ static void inner_piece(const void *context, int32_t block, int thread) {
     float *gate = scratch_of(pass, thread), *up = gate + (int64_t)step->rows * BLOCK;
     multiply_block(&step->layer->gate, &pass->hidden, step->rows, block, gate, BLOCK);
     multiply_block(&step->layer->up, &pass->hidden, step->rows, block, up, BLOCK);
-    for (int row = 0; row < step->rows; row++) {
-        float inner[GROUP];
-        gate_inner(gate + row * BLOCK, up + row * BLOCK, inner);
-        quantize_group(inner, &pass->inner, step->layer->down.bits,
+    /* Apart, since each waits for its own last number: so several rows are under way at once. */
+    for (int row = 0; row < step->rows; row++)
+        gate_inner(gate + row * BLOCK, up + row * BLOCK, gate + row * BLOCK);
+    for (int row = 0; row < step->rows; row++)
+        quantize_group(gate + row * BLOCK, &pass->inner, step->layer->down.bits,
                        place_of(&pass->inner, step->rows, row, block));
-    }
 }
 
 static void final_norm_piece(const void *context, int32_t row, int thread) {

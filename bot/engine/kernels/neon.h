@@ -13,7 +13,7 @@
  * row's activations and four quads' weights are what 32 registers hold. */
 #define OUTPUTS(rows) (BLOCK / (rows))
 
-enum { LANES = 4, SUMS = 8, HALVES = 2, HALF_QUADS = QUADS / HALVES };
+enum { LANES = 4, SUMS = 8, HALVES = 2, HALF_QUADS = QUADS / HALVES, MOST_QUERIES = 4 };
 
 typedef float32x4_t floats;
 

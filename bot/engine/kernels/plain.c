@@ -10,7 +10,7 @@
 /* The compiler has its own vectors of four floats, or does without. */
 typedef float floats __attribute__((vector_size(16)));
 
-enum { LANES = 4 };
+enum { LANES = 4, MOST_QUERIES = 2 };
 
 TILE floats load_floats(const float *from) {
     floats numbers;

@@ -11,7 +11,7 @@ typedef __m256 floats;
 #define TILE_ROWS 4
 #define OUTPUTS(rows) ((rows) <= 2 ? 32 : 16)
 
-enum { LANES = 8, MOST_SUMS = 8 };
+enum { LANES = 8, MOST_SUMS = 8, MOST_QUERIES = 2 };
 
 /* A quad of one row's activations beside every output's. */
 TILE ints broadcast_quad(const int8_t *codes) {

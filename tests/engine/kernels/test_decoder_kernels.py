@@ -243,7 +243,8 @@ def thread_ids() -> set[int]:
 
 
 @pytest.mark.parametrize(
-    ("header", "name"), [("kernels.h", "GROUP"), ("kernels.h", "BLOCK"), ("attention.h", "SHARING")]
+    ("header", "name"),
+    [("kernels.h", "GROUP"), ("kernels.h", "BLOCK"), ("attention.h", "SHARING"), ("attention.h", "SPARE")],
 )
 def test_memory_is_made_for_the_sizes_that_the_kernels_have(header: str, name: str) -> None:
     size = re.search(rf"\benum {{[^}}]*\b{name} = (\d+)", (HERE / header).read_text(encoding="ascii"))
