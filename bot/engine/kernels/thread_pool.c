@@ -56,21 +56,24 @@ static bool has_work(struct pool *pool) {
 }
 
 /* Do pieces until none is left to claim: a thread's own stretch in order, as memory likes it, then the
- * others'. */
+ * others'. They are counted at the end, once, for the count is what threads pass to and fro; before that the
+ * step cannot end, nor the next begin. */
 static void do_pieces(struct pool *pool, int thread) {
+    int32_t count = 0;
     for (int i = 0; i < pool->count; i++) {
         _Atomic uint64_t *stretch = &pool->stretches[(thread + i) % pool->count].left;
         while (has_piece(atomic_load(stretch))) {
             uint64_t claim = atomic_fetch_add(stretch, 1);
             if (!has_piece(claim)) break;
-            /* The step cannot end, nor the next begin, before this piece is counted. */
             pool->run(pool->context, (int32_t)(uint32_t)claim, thread);
-            if (atomic_fetch_add(&pool->done, 1) + 1 == pool->pieces && atomic_load(&pool->caller_sleeps)) {
-                pthread_mutex_lock(&pool->lock);
-                pthread_cond_signal(&pool->finished);
-                pthread_mutex_unlock(&pool->lock);
-            }
+            count++;
         }
+    }
+    if (count == 0) return;
+    if (atomic_fetch_add(&pool->done, count) + count == pool->pieces && atomic_load(&pool->caller_sleeps)) {
+        pthread_mutex_lock(&pool->lock);
+        pthread_cond_signal(&pool->finished);
+        pthread_mutex_unlock(&pool->lock);
     }
 }
 
