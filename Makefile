@@ -39,7 +39,7 @@ bench: $(VENV)/.bench  ## speed beside transformers, llama.cpp and CTranslate2; 
 	$(PY) -m bot fetch starter
 	$(PY) benchmarks/engine.py
 
-arm64: $(VENV)/.dev  ## the whole bot on 64-bit ARM under qemu; 17 minutes or more, as root, on Debian
+arm64: $(VENV)/.dev  ## the whole bot on 64-bit ARM under qemu; a quarter of an hour or more, as root, on Debian
 	$(PY) -m bot fetch starter
 	sh tests/arm64/run.sh $(ARM64)
 
