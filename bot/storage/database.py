@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import aiosqlite
 from sqlalchemy import Connection, event, func, inspect, select, table
 from sqlalchemy import column as named
 from sqlalchemy.dialects import postgresql, sqlite
@@ -238,16 +239,34 @@ def _create_engine(database_url: str) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts for a new file only
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged request survives a power cut
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-        cursor.execute("PRAGMA secure_delete=ON")  # what was deleted leaves no bytes in the file
-        cursor.close()
+        connection.run_async(_configure)
 
     return engine
+
+
+async def _configure(connection: aiosqlite.Connection) -> None:
+    """A new connection to SQLite. Raises sqlite3.Error."""
+    run = connection.execute_fetchall
+    await run("PRAGMA auto_vacuum=INCREMENTAL")  # counts for a new file only, before anything is in it
+    await _use_write_ahead_log(connection)
+    await run("PRAGMA synchronous=FULL")  # an acknowledged request survives a power cut
+    await run("PRAGMA foreign_keys=ON")
+    await run(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    await run("PRAGMA secure_delete=ON")  # what was deleted leaves no bytes in the file
+
+
+async def _use_write_ahead_log(connection: aiosqlite.Connection) -> None:
+    """Of two processes that open a new file at once, SQLite refuses one here without waiting."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            await connection.execute_fetchall("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as problem:
+            if "locked" not in str(problem) or time.monotonic() > until:
+                raise
+        else:
+            return
+        await asyncio.sleep(0.01)
 
 
 def _examine(connection: Connection) -> None:

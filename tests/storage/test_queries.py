@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import aiosqlite
 import pytest
 
 from bot.storage import Feedback, Request, Storage, StorageError, Thread, Turn, UserSettings
@@ -193,6 +198,24 @@ async def test_two_processes_open_a_new_sqlite_file_at_once(tmp_path: Path) -> N
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.sqlite3"
     both = [await asyncio.create_subprocess_exec(sys.executable, "-c", OPEN, url, cwd=ROOT) for _ in range(2)]
     assert [await each.wait() for each in both] == [0, 0]
+
+
+async def test_an_sqlite_file_that_another_process_is_just_making_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The race comes in one of some hundred tries, so that SQLite's answer in it is put in its place here."""
+    execute, refusals = aiosqlite.Connection.execute_fetchall, iter(["database is locked"] * 3)
+
+    async def raced(self: aiosqlite.Connection, sql: str, *given: Any) -> Iterable[sqlite3.Row]:
+        if "journal_mode" in sql and (refusal := next(refusals, None)):
+            raise sqlite3.OperationalError(refusal)
+        return await execute(self, sql, *given)
+
+    monkeypatch.setattr(aiosqlite.Connection, "execute_fetchall", raced)
+    storage = await Storage.open(f"sqlite+aiosqlite:///{tmp_path}/bot.sqlite3")
+    await storage.close()
+    with closing(sqlite3.connect(tmp_path / "bot.sqlite3")) as file:
+        assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_two_connections_share_an_sqlite_file(tmp_path: Path) -> None:
