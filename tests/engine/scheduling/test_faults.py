@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from patience import PATIENCE
-from small_model import GREEDY, ask, watch, write
+from small_model import GREEDY, ask, asked, watch, write
 
 from bot.engine import EngineError, Sampling
 from bot.engine.config.arrays import Floats
 from bot.engine.local import LocalEngine
 from bot.engine.model.decoder import Chunk
-from bot.engine.scheduling.requests import Request
 
 Open = Callable[..., LocalEngine]
 LABELS = ["正面", "负面"]
@@ -203,20 +201,6 @@ async def test_a_worker_that_dies_is_told_and_replaced(open_small: Open) -> None
         assert isinstance(result, EngineError)
         assert "thread ended" in str(result)
     assert await asyncio.wait_for(write(engine, ask("good")), PATIENCE) == expected
-
-
-def asked(engine: LocalEngine, count: int) -> threading.Event:
-    """Set once the scheduler has taken up `count` more requests."""
-    left, event, submit = [count], threading.Event(), engine.scheduler.submit
-
-    def take_up(*requests: Request) -> None:
-        submit(*requests)
-        left[0] -= len(requests)
-        if left[0] <= 0:
-            event.set()
-
-    engine.scheduler.submit = take_up  # type: ignore[method-assign]  # to look on, as `watch` does
-    return event
 
 
 async def test_a_fault_of_the_scheduler_itself_fails_the_work_and_not_the_engine(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE
-from small_model import GREEDY, LEAD, ask, watch, write
+from patience import PATIENCE, wait_until
+from small_model import GREEDY, LEAD, ask, asked, steps, watch, write
 
 from bot.engine import EngineBusy, EngineError, Message, Prompt, PromptTooLong, Sampling
 from bot.engine.local import LocalEngine
@@ -74,24 +74,26 @@ async def test_a_text_longer_than_a_pass_is_scored_like_any_other(open_small: Op
 
 async def test_a_label_does_not_wait_for_long_answers_nor_they_for_labels(open_small: Open) -> None:
     engine = open_small()
-    pieces, begun = 0, asyncio.Event()
+    pieces = 0
 
     async def count() -> None:
         nonlocal pieces
         async for _ in engine.stream(ask("endless"), ENDLESS):
             pieces += 1
-            begun.set()
 
-    streams = [asyncio.ensure_future(count()) for _ in range(4)]
-    await begun.wait()
-    before = pieces
-    for number in range(30):  # labels without a break: answers must go on all the same
-        await engine.score(ask(f"text {number}"), LABELS)
-    assert not any(stream.done() for stream in streams)
-    assert pieces > before
-    for stream in streams:
-        stream.cancel()
-    await asyncio.gather(*streams, return_exceptions=True)
+    with steps(engine) as held:
+        streams = [asyncio.ensure_future(count()) for _ in range(4)]
+        await held.until(lambda: pieces)
+        before = pieces
+        for number in range(10):  # labels without a break: answers must go on all the same
+            label = asyncio.ensure_future(engine.score(ask(f"text {number}"), LABELS))
+            assert await held.until(label.done) <= 4
+            await label
+        assert pieces > before
+        assert not any(stream.done() for stream in streams)
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
 
 
 async def test_a_long_prompt_is_read_in_chunks_while_answers_go_on(open_small: Open) -> None:
@@ -111,32 +113,42 @@ async def test_cancelling_frees_the_place_at_the_next_step(open_small: Open) -> 
     engine = open_small()
     running = [engine.stream(ask(f"endless {n}"), ENDLESS) for n in range(MAX_STREAMS)]
     await asyncio.gather(*(anext(stream) for stream in running))
-    waiting = asyncio.ensure_future(write(engine, ask("next")))
-    await asyncio.sleep(0.1)
-    assert not waiting.done()
-    await running[0].aclose()  # type: ignore[attr-defined]  # it is a generator
-    assert await asyncio.wait_for(waiting, PATIENCE)
-    for stream in running:
-        await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+    heard = asked(engine, 1)
+    with steps(engine) as held:
+        waiting = asyncio.ensure_future(write(engine, ask("next")))
+        await wait_until(heard.is_set)
+        await held.until(lambda: len(held.passes) > 10)
+        assert not waiting.done()
+        assert all(len(chunks) == MAX_STREAMS for chunks in held.passes)
+        await running[0].aclose()  # type: ignore[attr-defined]  # it is a generator
+        await held.until(waiting.done)
+        assert await waiting
+        for stream in running:
+            await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+    await engine.forget("what it waits for comes after the pass in work")
     passes = watch(engine)
     await asyncio.sleep(0.2)
-    assert len(passes) <= 1, "nothing is computed for nobody"
+    assert not passes, "nothing is computed for nobody"
 
 
 async def test_a_full_queue_says_so_at_once(open_small: Open) -> None:
     engine = open_small(max_queue=2)
-    tasks = [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(MAX_STREAMS)]
-    await asyncio.sleep(0.3)
-    tasks += [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(2)]
-    await asyncio.sleep(0.1)
-    with pytest.raises(EngineBusy) as busy:
-        await write(engine, ask("too many"))
-    assert not any(task.done() for task in tasks), "it was told at once, and not when a place came free"
-    assert busy.value.retry_after >= 1
-    assert len(await engine.score(ask("labels have places of their own"), LABELS)) == 4
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    heard = asked(engine, MAX_STREAMS + 2)
+    with steps(engine) as held:
+        tasks = [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(MAX_STREAMS)]
+        await held.until(lambda: held.passes and len(held.passes[-1]) == MAX_STREAMS)
+        tasks += [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(2)]
+        await wait_until(heard.is_set)
+        with pytest.raises(EngineBusy) as busy:
+            await write(engine, ask("too many"))
+        assert not any(task.done() for task in tasks), "it was told at once, and not when a place came free"
+        assert busy.value.retry_after >= 1
+        labels = asyncio.ensure_future(engine.score(ask("labels have places of their own"), LABELS))
+        await held.until(labels.done)
+        assert len(await labels) == len(LABELS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_what_does_not_fit_is_refused_before_any_computation(open_small: Open) -> None:
@@ -161,9 +173,14 @@ async def test_an_answer_ends_where_the_window_ends(open_small: Open) -> None:
 
 async def test_closing_fails_what_is_under_way(open_small: Open) -> None:
     engine = open_small()
-    tasks = [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(10)]
-    await asyncio.sleep(0.2)
-    await engine.close()
+    heard = asked(engine, 10)
+    with steps(engine) as held:
+        tasks = [asyncio.ensure_future(write(engine, ask("endless"), ENDLESS)) for _ in range(10)]
+        await wait_until(heard.is_set)
+        await held.until(lambda: len(held.passes) > 2)
+        closing = asyncio.ensure_future(engine.close())
+        await asyncio.sleep(0)
+    await closing
     for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE):
         assert isinstance(result, EngineError)
     with pytest.raises(EngineError, match="closed"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from patience import PATIENCE, wait_until
-from small_model import LEAD, ask, watch, write
+from small_model import LEAD, ask, asked, steps, write
 
 from bot.emotion import EmotionClassifier
 from bot.emotion.spans import MAX_READ
@@ -59,49 +59,51 @@ async def test_others_are_served_before_a_long_work_is_done(
     busy: tuple[LocalEngine, EmotionClassifier], work: Work
 ) -> None:
     engine, classifier = busy
-    passes = watch(engine)
-    long = asyncio.ensure_future(work(classifier))
-    await wait_until(lambda: len(passes) > 2)
 
     async def first_word() -> None:
         stream = engine.stream(ask("你好吗？请说说今天的天气。"), Sampling(temperature=0, max_tokens=40))
         await anext(stream)
         await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
 
-    for other in (first_word, lambda: classifier.classify("太好吃了")):
-        before = len(passes)
-        await asyncio.wait_for(other(), PATIENCE)
-        assert len(passes) - before <= MOST_PASSES
-        assert not long.done()
+    with steps(engine) as held:
+        long = asyncio.ensure_future(work(classifier))
+        await held.until(lambda: len(held.passes) > 2)
+        for other in (first_word, lambda: classifier.classify("太好吃了")):
+            heard = asked(engine, 1)
+            served = asyncio.ensure_future(other())
+            await wait_until(heard.is_set)
+            assert await held.until(served.done) <= MOST_PASSES
+            assert not long.done()
+            await served
     await asyncio.wait_for(long, PATIENCE)
 
 
 async def test_two_long_texts_advance_side_by_side(busy: tuple[LocalEngine, EmotionClassifier]) -> None:
     engine, classifier = busy
-    done: list[str] = []
-
-    async def classify(name: str, text: str) -> None:
-        await classifier.classify(text)
-        done.append(name)
-
-    passes = watch(engine)
-    first = asyncio.ensure_future(classify("five parts", LONG[:MAX_READ]))
-    await wait_until(lambda: len(passes) > 1)
-    await asyncio.wait_for(classify("two parts", LONG[:1000]), PATIENCE)
-    await first
-    assert done == ["two parts", "five parts"]
+    with steps(engine) as held:
+        first = asyncio.ensure_future(classifier.classify(LONG[:MAX_READ]))
+        await held.until(lambda: len(held.passes) > 1)
+        heard = asked(engine, 1)
+        second = asyncio.ensure_future(classifier.classify(LONG[:1000]))
+        await wait_until(heard.is_set)
+        await held.until(second.done)
+        assert not first.done(), "five parts and not two"
+    await asyncio.wait_for(asyncio.gather(first, second), PATIENCE)
 
 
 async def test_prompts_of_answers_and_of_scores_share_the_passes(open_small: Open) -> None:
     engine: Engine = open_small()
     assert isinstance(engine, LocalEngine)
     await engine.score(ask("热身"), ["好", "坏"])
-    held: list[list[int]] = []
-    passes = watch(engine)
-    scores = [asyncio.ensure_future(engine.score(ask(LONG[at : at + 900]), ["好"])) for at in range(4)]
-    await wait_until(lambda: passes)
-    async for _ in engine.stream(ask(LONG[:300], lead=LEAD), Sampling(temperature=0, max_tokens=1)):
-        held = passes.copy()
-    assert not any(score.done() for score in scores[1:])
-    assert any(len(chunks) == 2 for chunks in held), "a score's prompt and the answer's, in one pass"
-    await asyncio.wait_for(asyncio.gather(*scores), PATIENCE)
+    heard = asked(engine, 5)
+    with steps(engine) as held:
+        scores = [asyncio.ensure_future(engine.score(ask(LONG[at : at + 900]), ["好"])) for at in range(4)]
+        await wait_until(lambda: held.passes)
+        one = Sampling(temperature=0, max_tokens=1)
+        answer = asyncio.ensure_future(write(engine, ask(LONG[:300], lead=LEAD), one))
+        await wait_until(heard.is_set)
+        await held.until(answer.done)
+        assert not any(score.done() for score in scores[1:])
+        read = held.passes.copy()
+    assert any(len(chunks) == 2 for chunks in read), "a score's prompt and the answer's, in one pass"
+    await asyncio.wait_for(asyncio.gather(answer, *scores), PATIENCE)
