@@ -13,6 +13,7 @@ from small_model import GREEDY, LEAD, ask, asked, steps, watch, write
 from bot.engine import EngineBusy, EngineError, Message, Prompt, PromptTooLong, Sampling
 from bot.engine.local import LocalEngine
 from bot.engine.reference import ReferenceEngine
+from bot.engine.scheduling import scheduler
 from bot.engine.scheduling.passes import PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
 from bot.engine.scheduling.scheduler import MAX_STREAMS
 
@@ -94,6 +95,27 @@ async def test_a_label_does_not_wait_for_long_answers_nor_they_for_labels(open_s
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*streams, return_exceptions=True)
+
+
+async def test_labels_that_always_wait_leave_the_answers_their_share(
+    open_small: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "SCORE_SHARE", 0)  # one pass and one pass, however long they take
+    engine = open_small()
+    streams = [engine.stream(ask(f"endless {n}"), ENDLESS) for n in range(2)]
+    await asyncio.gather(*(anext(stream) for stream in streams))
+    heard = asked(engine, 60)
+    with steps(engine) as held:
+        labels = [asyncio.ensure_future(engine.score(ask(f"text {n}"), LABELS)) for n in range(60)]
+        await wait_until(heard.is_set)
+        await held.until(lambda: all(label.done() for label in labels))
+        kinds = ["answers" if chunks == [1, 1] else "labels" for chunks in held.passes]
+        for stream in streams:
+            await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+    between = kinds[kinds.index("labels") : len(kinds) - kinds[::-1].index("labels")]
+    assert between[::2] == ["labels"] * len(between[::2])
+    assert between[1::2] == ["answers"] * (len(between) // 2)
+    assert len(between) > 8
 
 
 async def test_a_long_prompt_is_read_in_chunks_while_answers_go_on(open_small: Open) -> None:
