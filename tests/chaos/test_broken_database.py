@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from bot_processes import BOT, answers, one_answer
-from patience import wait_until
+from patience import PATIENCE, wait_until
 from running_bot import RunningBot
 from sqlalchemy import event
 
@@ -19,9 +19,15 @@ from bot.storage import database as storage_database
 
 
 @pytest.fixture
-def hurried(hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Besides, SQLite's lock is waited for one second, not eight."""
-    monkeypatch.setattr(storage_database, "BUSY_SECONDS", 1)
+def busy_seconds() -> int:
+    """How long SQLite's lock is waited for."""
+    return 1
+
+
+@pytest.fixture
+def hurried(hurried: None, busy_seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Besides, SQLite's lock is waited for `busy_seconds`, not eight."""
+    monkeypatch.setattr(storage_database, "BUSY_SECONDS", busy_seconds)
 
 
 @pytest.fixture
@@ -36,6 +42,7 @@ def apologies(bot: RunningBot, person: str) -> list[str]:
     return [m["text"] for m in bot.sandbox.ephemerals(person, "general") if "went wrong" in m["text"]]
 
 
+@pytest.mark.parametrize("busy_seconds", [int(PATIENCE)])  # long beside the lock, however slow the machine
 async def test_a_short_lock_costs_nothing(bot: RunningBot, holder: sqlite3.Connection) -> None:
     holder.execute("BEGIN IMMEDIATE")
     ts = await bot.sandbox.post("Ada", "general", f"{BOT} hello")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import wait_until
+from patience import PATIENCE, wait_until
 
 from bot.app import retry
 from bot.inbox import Inbox, InboxFull, Job
@@ -86,7 +86,8 @@ async def test_a_thread_is_answered_in_its_order_and_threads_side_by_side(storag
     for number in range(3):
         await inbox.accept(asked(f"a{number}", "a"))
     await inbox.accept(asked("b0", "b"))
-    await asyncio.sleep(0.1)
+    await wait_until(lambda: "b0" in answers.begun)
+    await asyncio.sleep(0.1)  # a1 would begin
     assert sorted(answers.begun) == ["a0", "b0"]
     answers.gate.set()
     await settled(inbox)
@@ -122,7 +123,7 @@ async def test_whoever_has_least_under_way_goes_next(storage: Storage) -> None:
     for number in range(12):
         await inbox.accept(asked(f"ada {number}"))
     await inbox.accept(asked("bo", user="bo"))
-    await asyncio.sleep(0.1)
+    await wait_until(lambda: len(answers.begun) == inbox_module.REPLIES)
     answers.gate.set()
     await settled(inbox)
     assert answers.begun.index("bo") == inbox_module.REPLIES
@@ -210,10 +211,10 @@ async def test_where_nobody_can_be_told_there_is_no_apology(storage: Storage) ->
 
 
 async def test_the_next_process_takes_up_what_was_open(storage: Storage) -> None:
-    inbox, _ = await opened(storage)
+    inbox, answers = await opened(storage)
     await inbox.accept(asked("begun", "a"))
     await inbox.accept(asked("waiting", "a"))
-    await asyncio.sleep(0.1)
+    await wait_until(lambda: answers.begun)
     await inbox.stop(grace=0.1)
     assert await inbox.accept(asked("while stopping", "b"))  # stored for the next process
     later = Inbox(storage)
@@ -231,11 +232,12 @@ async def test_a_stop_lets_running_answers_finish_and_begins_none(storage: Stora
     inbox, answers = await opened(storage)
     await inbox.accept(asked("running", "a"))
     await inbox.accept(asked("waiting", "a"))
-    await asyncio.sleep(0.1)
-    asyncio.get_running_loop().call_later(0.2, answers.gate.set)
-    started = time.monotonic()
-    await inbox.stop(grace=60)
-    assert time.monotonic() - started < 30
+    await wait_until(lambda: answers.begun)
+    stopping = asyncio.ensure_future(inbox.stop(grace=2 * PATIENCE))
+    await asyncio.sleep(0.1)  # it would end here if it waited for nobody
+    assert not stopping.done()
+    answers.gate.set()
+    await asyncio.wait_for(stopping, PATIENCE)
     assert answers.done == ["running"]
     assert [request.key for request in await storage.unfinished()] == ["waiting"]
 

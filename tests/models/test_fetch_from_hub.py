@@ -11,14 +11,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from fake_hub import REVISION, Hub, serve_hub
-from patience import wait_until
+from patience import PATIENCE, wait_until
 from small_models import write_directory
 
 from bot.models import ModelError, check_model, hub
@@ -139,16 +138,12 @@ async def test_a_hub_without_the_model_is_told_by_name(small_hub: Hub, tmp_path:
     assert os.listdir(tmp_path) == [".fetch.lock"]
 
 
-async def test_a_hub_that_never_answers_is_given_up_within_seconds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_hub_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "PATIENCE_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        began = time.monotonic()
         with pytest.raises(hub.HubUnreachable, match="no answer"):
-            await asyncio.to_thread(fetch_entry, MODEL, url, tmp_path)
-        assert time.monotonic() - began < 5
+            await asyncio.wait_for(asyncio.to_thread(fetch_entry, MODEL, url, tmp_path), PATIENCE)
 
 
 def test_a_known_model_that_is_whole_needs_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

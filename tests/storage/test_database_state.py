@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
+from patience import PATIENCE
 
 from bot import schema
 from bot.storage import Request, Storage, StorageError, Turn
@@ -67,7 +68,7 @@ async def test_a_newer_database_is_refused(tmp_path: Path) -> None:
         await Storage.open(url(path))
 
 
-async def test_a_locked_database_is_waited_for_and_then_named(
+async def test_a_database_that_stays_locked_is_named_and_recovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage_database, "BUSY_SECONDS", 1)
@@ -77,12 +78,23 @@ async def test_a_locked_database_is_waited_for_and_then_named(
     with pytest.raises(StorageError, match="locked; another process"):
         await storage.accept(asked("one"))
     assert storage.problem is not None
-    waiting = asyncio.ensure_future(storage.accept(asked("two")))
-    await asyncio.sleep(0.2)
     holder.execute("COMMIT")
-    assert await waiting
+    assert await storage.accept(asked("two"))
     assert storage.problem is None
     assert [request.key for request in await storage.unfinished()] == ["two"]
+    await storage.close()
+
+
+async def test_a_locked_database_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_database, "BUSY_SECONDS", int(PATIENCE))
+    storage = await Storage.open(url(tmp_path / "bot.sqlite3"))
+    holder = sqlite3.connect(tmp_path / "bot.sqlite3", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(storage.accept(asked("one")))
+    await asyncio.sleep(0.2)  # it would fail here if it waited for nobody
+    assert not waiting.done()
+    holder.execute("COMMIT")
+    assert await asyncio.wait_for(waiting, PATIENCE)
     await storage.close()
 
 
