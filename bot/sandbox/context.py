@@ -40,6 +40,7 @@ class Context:
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=5000))
     lost: list[dict[str, Any]] = field(default_factory=list)  # events never acknowledged
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    deliveries: set[asyncio.Task[Any]] = field(default_factory=set)  # not acknowledged yet
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run `work` beside everything else; it is cancelled when the sandbox stops."""
@@ -47,3 +48,9 @@ class Context:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
+
+    def deliver(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run `work`, which tells the app something, beside everything else."""
+        task = self.start(work)
+        self.deliveries.add(task)
+        task.add_done_callback(self.deliveries.discard)

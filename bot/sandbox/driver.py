@@ -167,7 +167,7 @@ class Driver:
         stored = as_stored(self.workspace, text.strip())
         payload = interactive.command_payload(self.context, who, where, command, stored)
         link = Link(who.id, where.id, self.workspace.clock())
-        self.context.start(self._send("slash_commands", payload, command, who, where, link))
+        self.context.deliver(self._send("slash_commands", payload, command, who, where, link))
         return str(payload["trigger_id"])
 
     async def shortcut(self, user: str, callback_id: str, channel: str, ts: str) -> str:
@@ -178,7 +178,7 @@ class Driver:
             raise SlackError("unknown_shortcut")
         message = self._visible(who, where, ts)
         payload = interactive.shortcut_payload(self.context, who, where, message, callback_id)
-        self.context.start(self._send("interactive", payload, callback_id, who, where))
+        self.context.deliver(self._send("interactive", payload, callback_id, who, where))
         return str(payload["trigger_id"])
 
     async def press(self, user: str, channel: str, ts: str, action_id: str, value: Any = None) -> str:
@@ -187,7 +187,7 @@ class Driver:
         message = self._visible(who, where, ts)
         action = interactive.find_action(message.get("blocks", []), action_id, value, self.workspace.new_ts())
         payload = interactive.message_actions_payload(self.context, who, where, message, action)
-        self.context.start(self._send("interactive", payload, action_id, who, where))
+        self.context.deliver(self._send("interactive", payload, action_id, who, where))
         return str(payload["trigger_id"])
 
     async def press_view(self, user: str, view_id: str, action_id: str, value: Any = None) -> str:
@@ -196,7 +196,7 @@ class Driver:
         view = self._view(who, view_id)
         action = interactive.find_action(view["blocks"], action_id, value, self.workspace.new_ts())
         payload = interactive.view_actions_payload(self.context, who, view, action)
-        self.context.start(self._send("interactive", payload, action_id, who))
+        self.context.deliver(self._send("interactive", payload, action_id, who))
         return str(payload["trigger_id"])
 
     async def submit(self, user: str, view_id: str, values: Json | None = None) -> None:
@@ -223,7 +223,7 @@ class Driver:
         self._close_view(who, view_id)
         if view.get("notify_on_close"):
             payload = interactive.submission_payload(self.context, who, view, "view_closed")
-            self.context.start(self._send("interactive", payload, "close", who))
+            self.context.deliver(self._send("interactive", payload, "close", who))
 
     # --- the app's own places ---
 

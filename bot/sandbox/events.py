@@ -41,7 +41,7 @@ def emit(context: Context, name: str, event: Json, shared: bool = False) -> None
         "is_ext_shared_channel": shared,
         "event_context": f"4-{context.workspace.new_id('')}",
     }
-    context.start(_deliver(context, payload))
+    context.deliver(_deliver(context, payload))
 
 
 async def _deliver(context: Context, payload: Json) -> None:

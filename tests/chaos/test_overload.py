@@ -48,8 +48,7 @@ async def test_a_flood_gets_its_share_and_one_notice(bot: RunningBot) -> None:
     await box.wait_for(lambda: box.ephemerals("Ada", "general"))
     other = await box.post("Bo", "general", f"{BOT} just one")
     job = f"message:{box.team_id}:{box.channels['general']}:{other}"
-    await box.wait_for(lambda: bot.app.slack.inbox.job(job) is not None)
-    await asyncio.sleep(0.5)
+    await box.wait_for(lambda: bot.app.slack.inbox.job(job) is not None and not box.context.deliveries)
     assert bot.app.slack.inbox.waiting + bot.app.slack.inbox.running == 16 + 1  # a quarter of 64
     gate.set()
     await bot.replies("general", other)

@@ -90,9 +90,9 @@ class RunningBot:
         return found
 
     async def idle(self) -> None:
-        """Wait until every accepted request is answered."""
-        inbox = self.app.slack.inbox
-        await self.sandbox.wait_for(lambda: not inbox.waiting and not inbox.running)
+        """Wait until the bot has heard of all that happened and every request is answered."""
+        inbox, context = self.app.slack.inbox, self.sandbox.context
+        await self.sandbox.wait_for(lambda: not (context.deliveries or inbox.waiting or inbox.running))
 
 
 def edits(bot: RunningBot) -> list[Envelope]:
@@ -109,7 +109,7 @@ async def changed(bot: RunningBot) -> None:
 
 async def lose_events(sandbox: Sandbox) -> None:
     """Wait until Slack has given up the events of what was said while `faults.deaf` was set, and end that."""
-    await asyncio.gather(*sandbox.context.tasks, return_exceptions=True)
+    await asyncio.gather(*sandbox.context.deliveries, return_exceptions=True)
     sandbox.faults.deaf = False
 
 

@@ -64,7 +64,7 @@ async def test_thread_follow_off_waits_for_a_mention(bot: RunningBot) -> None:
     box = bot.sandbox
     await home(bot)
     await box.press_view("Ada", "home", "set_options", ["neutral"])
-    await box.wait_for(lambda: not box.sockets.envelopes)  # it is stored before it is acknowledged
+    await bot.idle()
     settings = await bot.services.storage.settings(f"{box.team_id}:{box.users['Ada']}")
     assert (settings.neutral, settings.follow) == (True, False)
     ts = await box.post("Ada", "general", f"{BOT} hello")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from running_bot import RunningBot, shown
 
@@ -88,7 +86,6 @@ async def test_what_is_ignored(bot: RunningBot) -> None:
     await box.edit("Ada", "general", ts, f"{BOT} one, edited")
     await box.post("Bo", "general", f"<@{box.users['Ada']}> lunch?", ts)
     await box.join("Bo", "general")
-    await asyncio.sleep(0.3)
     await bot.idle()
     assert len(bot.engine.prompts) == 1
     # The edit and the side remark are remembered all the same.
