@@ -142,6 +142,7 @@ async def test_a_hub_that_never_answers_is_given_up(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(hub, "PATIENCE_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        # After ANSWER_SECONDS the request itself would be given up, with another reason.
         with pytest.raises(hub.HubUnreachable, match="no answer"):
             await asyncio.wait_for(asyncio.to_thread(fetch_entry, MODEL, url, tmp_path), PATIENCE)
 

@@ -86,7 +86,7 @@ async def test_a_label_does_not_wait_for_long_answers_nor_they_for_labels(open_s
         streams = [asyncio.ensure_future(count()) for _ in range(4)]
         await held.until(lambda: pieces)
         before = pieces
-        for number in range(10):  # labels without a break: answers must go on all the same
+        for number in range(30):  # labels without a break: answers must go on all the same
             label = asyncio.ensure_future(engine.score(ask(f"text {number}"), LABELS))
             assert await held.until(label.done) <= 4
             await label
