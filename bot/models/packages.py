@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from bot.engine import EngineError
-from bot.engine.weights.gguf import convert_gguf
+from bot.engine.weights.convert import convert_gguf
 from bot.models.catalogue import ModelError, PackagedModel
 
 _BLOCK = 1 << 20

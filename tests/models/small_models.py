@@ -9,7 +9,7 @@ import torch
 from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quantize
 from tokenizers import pre_tokenizers
 
-from bot.engine.weights.gguf import _INNER, _OUTER
+from bot.engine.weights.convert import _INNER, _OUTER
 from bot.engine.weights.gguf_tokenizer import Vocabulary, write_tokenizer
 
 MERGES = ("h e", "Ġ he", "l l", "he ll", "hell o")
