@@ -74,23 +74,24 @@ def server(settings: Settings) -> Finding:
 
 def local(directory: Path, settings: Settings) -> Iterator[Finding]:
     """The model's config, this processor's kernels, and the memory."""
-    from bot.engine.config.model_config import read_model_config
     from bot.engine.config.precision import QUANTIZED, choose_precision
+    from bot.engine.weights.model_files import ModelFiles, directory_of
     from bot.engine.weights.prepare import open_prepared
 
     try:
-        config = read_model_config(directory)
+        model = ModelFiles(directory)
+        config = model.config()
         chosen = choose_precision(settings.precision, config)
     except (EngineError, ValueError, KeyError) as problem:
         yield broken("model", str(problem), "use a Qwen2, Qwen3 or Llama model")
         return
     billions = config.num_parameters / 1e9
-    said = f"{directory.name} ({config.model_type}, {billions:.2f} billion weights) in {directory}"
+    said = f"{model.name} ({config.model_type}, {billions:.2f} billion weights) in {directory}"
     yield fine("model", said)
     yield fine("precision", f"{settings.precision} is {chosen}")
     if open_prepared(directory, chosen) is not None:
         yield fine("prepared", f"weights for {chosen} stand beside the model")
-    elif os.access(directory, os.W_OK):
+    elif os.access(directory_of(directory), os.W_OK):
         mend = f"run `python -m bot prepare --precision {chosen}`"
         yield doubtful("prepared", f"no weights for {chosen} yet, so that every start quantizes", mend)
     else:

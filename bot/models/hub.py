@@ -57,6 +57,10 @@ def fetch_from_hub(model: HubModel, directory: Path, endpoint: str | None = None
 def _list(model: HubModel, endpoint: str | None) -> tuple[str, list[HubFile]]:
     """The commit that the revision stands for, and the files to fetch from it."""
     revision = _first_answer(model, endpoint)
+    if model.gguf:
+        if (file := _find(model, revision, model.gguf, endpoint)) is None:
+            raise ModelError(f"{model.repository} has no {model.gguf} at {revision}")
+        return revision, [file]
     files = []
     for name in (*NEEDED, *WANTED):
         if (file := _find(model, revision, name, endpoint)) is not None:
@@ -71,7 +75,7 @@ def _list(model: HubModel, endpoint: str | None) -> tuple[str, list[HubFile]]:
 
 def _first_answer(model: HubModel, endpoint: str | None) -> str:
     """The commit of the model's revision. Raises HubUnreachable after PATIENCE_SECONDS at the latest."""
-    url = hf_hub_url(model.repository, NEEDED[0], revision=model.revision, endpoint=endpoint)
+    url = hf_hub_url(model.repository, model.gguf or NEEDED[0], revision=model.revision, endpoint=endpoint)
     found: list[str | None] = []
     problems: list[Exception] = []
 

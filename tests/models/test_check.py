@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import random_model, vocabulary, write_directory, write_offline_package
+from small_models import random_model, vocabulary, write_directory, write_offline_package, write_tokenizer
 
 from bot.engine import Engine, EngineError, Message, Prompt
 from bot.engine.factory import open_engine
-from bot.engine.weights.gguf_tokenizer import write_tokenizer
 from bot.models import ModelError, check_model, find_checked_model
 from config.settings import Settings
 

@@ -40,7 +40,7 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
     monkeypatch.chdir(tmp_path)
-    return PackagedModel("small", ("small-part1", "small-part2"), "1.0", hashlib.sha256(content).hexdigest())
+    return PackagedModel("small", ("small-part1", "small-part2"), "1.0", hashlib.sha256(content).hexdigest(), 1 << 20)
 
 
 def test_the_pieces_become_a_model_and_nothing_of_the_packages_runs(
@@ -49,13 +49,8 @@ def test_the_pieces_become_a_model_and_nothing_of_the_packages_runs(
     directory = fetch_entry(packaged, None, tmp_path / "models")
     check_model(directory)
     assert sorted(file.name for file in directory.iterdir()) == [
-        "config.json",
-        "generation_config.json",
-        "model.safetensors",
+        "small.gguf",
         "source.json",
-        "special_tokens_map.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
     ]
     assert packaged.sha256 in (directory / "source.json").read_text()
     assert not list(tmp_path.rglob("ran-from-a-package"))

@@ -18,6 +18,8 @@ class ModelConfig:
     """What a decoder must know of its model. The fields have the names of `config.json`.
 
     head_dim: width of one attention head. inv_freq: rotary frequencies, head_dim / 2 of them.
+    rope_adjacent: whether rows 2i and 2i + 1 of a head are rotated together, as GGUF stores the llama
+    architecture, and not rows i and i + head_dim / 2.
     """
 
     model_type: str
@@ -32,6 +34,7 @@ class ModelConfig:
     max_position_embeddings: int
     tie_word_embeddings: bool
     inv_freq: tuple[float, ...]
+    rope_adjacent: bool = False
 
     @property
     def layer_parameters(self) -> int:

@@ -18,19 +18,14 @@ from typing import Any
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken
 
 from bot.engine.config.arrays import common_prefix
 from bot.engine.errors import EngineError
 from bot.engine.interface import Message, Prompt, Speaker
 from bot.engine.text.thoughts import OPENED
+from bot.engine.text.tokenizer_files import MEND, TokenizerFiles, read_tokenizer_files
 
-# Used where a model directory brings no template of its own (the ChatML of the Qwen family).
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
-    "+ '<|im_end|>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 # Characters: instructions, examples and turns recur and are cached; longer texts are not, and other threads
 # may run while they are tokenized.
 _CACHED = 4000
@@ -40,20 +35,20 @@ _PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
 
 
 class ChatTokenizer:
-    """The tokenizer and chat template of one model directory. Safe to share between threads."""
+    """The tokenizer and chat template of one model. Safe to share between threads."""
 
-    def __init__(self, directory: Path, vocab_size: int | None = None) -> None:
-        """`vocab_size`: that of the model. Raises EngineError for a tokenizer that does not belong to it."""
-        self._tokenizer = _open_tokenizer(directory / "tokenizer.json", vocab_size)
+    def __init__(self, source: Path | TokenizerFiles, vocab_size: int | None = None) -> None:
+        """source: a directory as the hub has them, or what was read of another model. vocab_size: that of the
+        model. Raises EngineError for a tokenizer that does not belong to it."""
+        files = read_tokenizer_files(source) if isinstance(source, Path) else source
+        if vocab_size is not None:
+            _check_size(files, vocab_size)
+        self._tokenizer = files.tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         # Control tokens are looked up by name; what is encoded is always text.
         self._tokenizer.encode_special_tokens = True
-        settings = _read_json(directory / "tokenizer_config.json")
-        self._names = {
-            key: _token_text(settings.get(key))
-            for key in ("bos_token", "eos_token", "pad_token", "unk_token")
-        }
+        self._names, self._ends = files.names, files.ends
         added = self._tokenizer.get_added_tokens_decoder()
         self._added = {token.content: number for number, token in added.items()}
         # Those that an answer does not show, as the file says.
@@ -66,7 +61,8 @@ class ChatTokenizer:
         self._controls = re.compile(f"({pattern})") if pattern else None
         self._shared = lru_cache(maxsize=64)(self._encode_shared)
         self._pieces = lru_cache(maxsize=512)(self._encode_piece)
-        self._template = _compile(_find_template(directory, settings))
+        self._bos = self._added.get(files.names["bos_token"]) if files.add_bos else None
+        self._template = _compile(files.template)
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Token ids of the whole prompt, ending where the assistant's answer goes on."""
@@ -98,7 +94,7 @@ class ChatTokenizer:
     @property
     def eos_token_ids(self) -> set[int]:
         """Ids that end a turn, as far as the tokenizer's own settings name them."""
-        names = [self._names["eos_token"], "<|im_end|>", "<|endoftext|>", "<|eot_id|>"]
+        names = [self._names["eos_token"], *self._ends, "<|im_end|>", "<|endoftext|>", "<|eot_id|>"]
         return {self._added[name] for name in names if name in self._added}
 
     @cached_property
@@ -144,7 +140,8 @@ class ChatTokenizer:
                 else:
                     pending += part
         pending += opening
-        return ids + (self.encode_text(pending) if pending else [])
+        ids += self.encode_text(pending) if pending else []
+        return ids if self._bos is None or ids[:1] == [self._bos] else [self._bos, *ids]
 
     def _render(self, messages: Sequence[Mapping[str, str]], answer: bool) -> str:
         try:
@@ -157,19 +154,11 @@ class ChatTokenizer:
             raise EngineError(f"the model's chat template refuses this conversation: {problem}") from None
 
 
-def _open_tokenizer(file: Path, vocab_size: int | None) -> Tokenizer:
-    mend = "put the model's own file there, or run `python -m bot fetch`"
-    if not file.is_file():
-        raise EngineError(f"{file} is missing: {mend}")
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as problem:  # the library has no type of its own for it
-        said = " ".join(str(problem).split())
-        raise EngineError(f"{file} is damaged ({said}): {mend}") from None
-    last = max([tokenizer.get_vocab_size() - 1, *tokenizer.get_added_tokens_decoder()])
-    if vocab_size is not None and last >= vocab_size:
-        raise EngineError(f"{file} has tokens up to {last}, the model only {vocab_size}: {mend}")
-    return tokenizer
+def _check_size(files: TokenizerFiles, vocab_size: int) -> None:
+    added = files.tokenizer.get_added_tokens_decoder()
+    last = max([files.tokenizer.get_vocab_size(with_added_tokens=False) - 1, *added])
+    if last >= vocab_size:
+        raise EngineError(f"{files.file} has tokens up to {last}, the model only {vocab_size}: {MEND}")
 
 
 def _split(text: str, count: int) -> list[tuple[str, int | None]]:
@@ -182,16 +171,6 @@ def _split(text: str, count: int) -> list[tuple[str, int | None]]:
             pieces.append(("", int(match[1])))
         end = match.end()
     return [*pieces, (text[end:], None)]
-
-
-def _find_template(directory: Path, settings: dict[str, Any]) -> str:
-    file = directory / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    template = settings.get("chat_template")
-    if isinstance(template, list):  # several named ones
-        template = {entry["name"]: entry["template"] for entry in template}.get("default")
-    return template if isinstance(template, str) else CHATML
 
 
 def _compile(source: str) -> Any:
@@ -210,16 +189,3 @@ def _compile(source: str) -> Any:
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
     return environment.from_string(source)
-
-
-def _token_text(value: object) -> str:
-    if isinstance(value, dict):
-        value = value.get("content")
-    return value if isinstance(value, str) else ""
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    found = json.loads(file.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) else {}

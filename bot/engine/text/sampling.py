@@ -8,9 +8,10 @@ penalties and the bias, which transformers lacks, are OpenAI's, and come after t
 from __future__ import annotations
 
 import json
+import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,33 @@ def read_generation_config(directory: Path) -> GenerationDefaults:
         )
     except (ValueError, TypeError, AttributeError) as problem:
         raise EngineError(f"{file} cannot be read: {problem}; put the model's own file there") from None
+
+
+# What the Qwen2.5 family publishes beside its small models; their GGUF files do not carry it, and without
+# it they would answer greedily and without the penalty that keeps them from repeating themselves.
+_QWEN2 = GenerationDefaults(sample=True, temperature=0.7, top_k=20, top_p=0.8, repetition_penalty=1.1)
+
+
+def gguf_generation_config(metadata: Mapping[str, Any], file: Path) -> GenerationDefaults:
+    """What a GGUF file says (general.sampling), else what its family publishes. Raises EngineError."""
+    defaults = _QWEN2 if metadata.get("general.architecture") == "qwen2" else GenerationDefaults()
+    keys = {"temp": "temperature", "top_k": "top_k", "top_p": "top_p", "penalty_repeat": "repetition_penalty"}
+    given = {
+        name: metadata[f"general.sampling.{key}"]
+        for key, name in keys.items()
+        if f"general.sampling.{key}" in metadata
+    }
+    if not all(type(each) in (int, float) and 0 <= each < math.inf for each in given.values()):
+        raise EngineError(f"{file} has in general.sampling what is no number: fetch it again")
+    # A chat of the Qwen family ends with either.
+    parts = ("eos", "padding") if defaults is _QWEN2 else ("eos",)
+    ends = [metadata.get(f"tokenizer.ggml.{part}_token_id") for part in parts]
+    return replace(
+        defaults,
+        sample=defaults.sample or bool(given.get("temperature")),
+        eos_token_ids=frozenset(each for each in ends if type(each) is int),
+        **given,
+    )
 
 
 class Sampler:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from bot.engine.config.arrays import Rows, StoredTensor
 from bot.engine.config.model_config import ModelConfig
@@ -14,6 +15,23 @@ from bot.engine.weights.safetensors import SafetensorsFile
 
 SAFETENSORS, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 EMBEDDING = "model.embed_tokens.weight"
+
+
+class Tensors(Protocol):
+    """What weights are made of, whatever files hold them."""
+
+    def __contains__(self, name: str) -> bool: ...
+
+    def get(self, name: str) -> StoredTensor:
+        """The tensor with the hub's name. Raises EngineError if it is not there."""
+        ...
+
+    def rows_of(self, name: str) -> Rows:
+        """A matrix of which some rows are read at a time. Raises EngineError if it is not there."""
+        ...
+
+    def release(self) -> None:
+        """Let go of what was kept of the tensors read so far."""
 
 
 class Checkpoint:
@@ -79,7 +97,7 @@ class Checkpoint:
         return self._open[file]
 
 
-def lm_head_name(checkpoint: Checkpoint, config: ModelConfig) -> str:
+def lm_head_name(checkpoint: Tensors, config: ModelConfig) -> str:
     """The checkpoint's tensor that makes logits."""
     tied = config.tie_word_embeddings or "lm_head.weight" not in checkpoint
     return EMBEDDING if tied else "lm_head.weight"

@@ -9,7 +9,7 @@ import numpy as np
 
 from bot.engine.config.arrays import Floats, StoredTensor
 from bot.engine.config.model_config import ModelConfig
-from bot.engine.weights.checkpoint import Checkpoint, lm_head_name
+from bot.engine.weights.checkpoint import Tensors, lm_head_name
 
 _PROJECTIONS = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -49,7 +49,7 @@ def count_parts(config: ModelConfig) -> int:
     return config.num_layers * (len(_PROJECTIONS) + 2) + 2
 
 
-def fused_parts(checkpoint: Checkpoint, config: ModelConfig) -> Iterator[Part]:
+def fused_parts(checkpoint: Tensors, config: ModelConfig) -> Iterator[Part]:
     """Everything but the embedding, one at a time. The checkpoint's memory map is let go in between."""
     for number in range(config.num_layers):
         at, layer = f"model.layers.{number}.", f"layers.{number}."
@@ -68,7 +68,7 @@ def fused_parts(checkpoint: Checkpoint, config: ModelConfig) -> Iterator[Part]:
     checkpoint.release()
 
 
-def _bias(checkpoint: Checkpoint, name: str, outputs: int) -> Floats:
+def _bias(checkpoint: Tensors, name: str, outputs: int) -> Floats:
     if f"{name}.bias" in checkpoint:
         return checkpoint.get(f"{name}.bias").rows()
     return np.zeros(outputs, np.float32)

@@ -69,7 +69,7 @@ class GGUFFile:
             raise GGUFError(
                 f"{self.file} has {name} as {list(tensor.shape)}, which is no matrix: fetch it again"
             )
-        return RowsInGGUF(self, tensor, self._number)
+        return RowsInGGUF(self.file, tensor, os.dup(self._number))
 
     def _tensor(self, name: str) -> GGUFTensor:
         if name not in self.tensors:
@@ -80,10 +80,11 @@ class GGUFFile:
 class RowsInGGUF:
     """Rows are read from the file and dequantized; the file's map does not grow in this process by them."""
 
-    def __init__(self, source: GGUFFile, tensor: GGUFTensor, number: int) -> None:
-        """`number`: the open file's, which `source` keeps open."""
+    def __init__(self, file: Path, tensor: GGUFTensor, number: int) -> None:
+        """`number`: the open file's, which is closed with this object. The metadata are not kept."""
         self.shape = tensor.shape
-        self._source, self._tensor, self._number = source, tensor, number
+        self._file, self._tensor, self._number = file, tensor, number
+        weakref.finalize(self, os.close, number)
 
     def rows(self, which: Sequence[int]) -> Floats:
         """Some rows as float32, [which, columns]. Raises IndexError, and GGUFError where the file ends."""
@@ -94,9 +95,9 @@ class RowsInGGUF:
             os.pread(self._number, size, self._tensor.begin + row * size) for row in which
         )
         if len(found) != len(which) * size:
-            raise GGUFError(f"{self._source.file} has become shorter: fetch it again and start once more")
+            raise GGUFError(f"{self._file} has become shorter: fetch it again and start once more")
         blocks: NDArray[Any] = np.frombuffer(found, np.uint8).reshape(len(which), size)
-        return _dequantize(self._source.file, self._tensor, blocks)
+        return _dequantize(self._file, self._tensor, blocks)
 
 
 def _dequantize(file: Path, tensor: GGUFTensor, rows: NDArray[np.uint8]) -> Floats:

@@ -14,11 +14,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from bot.engine.config.arrays import StoredTensor
-from bot.engine.config.model_config import ModelConfig, read_model_config
+from bot.engine.config.model_config import ModelConfig
 from bot.engine.config.precision import choose_precision
 from bot.engine.errors import EngineError
-from bot.engine.weights.checkpoint import Checkpoint
 from bot.engine.weights.fuse import count_parts, fused_parts
+from bot.engine.weights.model_files import ModelFiles, beside, directory_of
 from bot.engine.weights.quantize import quantize_part
 from bot.engine.weights.safetensors import SafetensorsFile, SafetensorsWriter
 
@@ -53,7 +53,7 @@ class PreparedWeights:
 
 def prepared_file(directory: Path, precision: str) -> Path:
     """Where `prepare` puts the weights of one precision."""
-    return directory / f"prepared-{precision}.safetensors"
+    return beside(directory, f"prepared-{precision}.safetensors")
 
 
 def open_prepared(directory: Path, precision: str) -> PreparedWeights | None:
@@ -62,7 +62,7 @@ def open_prepared(directory: Path, precision: str) -> PreparedWeights | None:
         found = PreparedWeights(prepared_file(directory, precision))
     except (OSError, ValueError):
         return None
-    wanted = _metadata(directory, precision, Checkpoint(directory))
+    wanted = _metadata(directory, precision)
     return found if found.metadata == wanted else None
 
 
@@ -74,7 +74,7 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
     there already and belongs to these weights, nothing is done. Of two calls at once, also from other
     processes, the second waits and finds the first one's file.
     """
-    config = read_model_config(directory)
+    config = ModelFiles(directory).config()
     precision = choose_precision(precision, config)
     file = prepared_file(directory, precision)
     if open_prepared(directory, precision) is None:  # else the directory may be read-only
@@ -94,7 +94,7 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
 def locked(directory: Path) -> Iterator[None]:
     """Wait while another process prepares in `directory`, where the file system has locks."""
     # Not by the existence of the file: it stays, and is copied with the others.
-    lock = FileLock(directory / LOCK, fallback_to_soft=False)
+    lock = FileLock(directory_of(directory) / LOCK, fallback_to_soft=False)
     try:
         lock.acquire()
     except (OSError, NotImplementedError) as problem:
@@ -108,9 +108,9 @@ def locked(directory: Path) -> Iterator[None]:
 def _write(
     file: Path, directory: Path, precision: str, config: ModelConfig, progress: Progress | None
 ) -> None:
-    checkpoint = Checkpoint(directory)
+    checkpoint = ModelFiles(directory).checkpoint()
     total = count_parts(config)
-    metadata = _metadata(directory, precision, checkpoint)
+    metadata = _metadata(directory, precision)
     with SafetensorsWriter(file, metadata) as writer:
         for done, part in enumerate(fused_parts(checkpoint, config), start=1):
             for name, tensor in quantize_part(part, precision).items():
@@ -119,12 +119,12 @@ def _write(
                 progress(min(done, total), total)
 
 
-def _metadata(directory: Path, precision: str, checkpoint: Checkpoint) -> dict[str, str]:
+def _metadata(directory: Path, precision: str) -> dict[str, str]:
     """What prepared weights must say of themselves to be used: they are the same on every processor."""
     return {
         "version": VERSION,
         "precision": precision,
-        "source": _fingerprint([directory / "config.json", *checkpoint.files]),
+        "source": _fingerprint(ModelFiles(directory).originals()),
     }
 
 

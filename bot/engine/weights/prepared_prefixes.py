@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bot.engine.config.arrays import Floats, StoredTensor
+from bot.engine.weights.model_files import beside
 from bot.engine.weights.safetensors import SafetensorsFile, SafetensorsWriter
 
 # Raised where keys and values of the same weights and tokens come out otherwise.
@@ -51,7 +52,7 @@ class PreparedPrefixes:
 
 def prefixes_file(directory: Path, precision: str) -> Path:
     """Where the prefixes of one precision are."""
-    return directory / f"prepared-{precision}.prefixes.safetensors"
+    return beside(directory, f"prepared-{precision}.prefixes.safetensors")
 
 
 def write_prefixes(
