@@ -56,12 +56,13 @@ def _check_gguf(model: ModelFiles, tokenizer: bool) -> None:
 
 
 def _check_shapes(config: ModelConfig, file: Path, stored: Shapes) -> None:
+    asks = "its metadata ask" if file.suffix == SUFFIX else "config.json asks"
     for name, size in _expected(config).items():
         if name not in stored:
-            raise ModelError(f"{file} has no tensor {name}, which config.json asks for: {_mismatch(file)}")
+            raise ModelError(f"{file} has no tensor {name}, which {asks} for: {_mismatch(file)}")
         if stored[name] != size:
             raise ModelError(
-                f"{file}: {name} has the shape {list(stored[name])}, config.json asks for {list(size)}: "
+                f"{file}: {name} has the shape {list(stored[name])}, {asks} for {list(size)}: "
                 + _mismatch(file)
             )
 

@@ -147,6 +147,8 @@ def write_gguf(
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_rope_freq_base(1e6)
+    if hasattr(config, "head_dim"):
+        writer.add_key_length(config.head_dim)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
@@ -162,6 +164,10 @@ def write_gguf(
             for part in ("weight", "bias"):
                 names[f"model.layers.{number}.{hub}.{part}"] = f"blk.{number}.{own}.{part}"
     weights = dict(model.state_dict())
+    if kind == "llama":  # stores rows that are rotated together side by side
+        for name, heads in _rotated(config).items():
+            halves = weights[name].reshape(heads, 2, -1, config.hidden_size)
+            weights[name] = halves.swapaxes(1, 2).reshape(weights[name].shape)
     if head is None:
         weights.pop("lm_head.weight")
     for name, weight in weights.items():
@@ -173,3 +179,13 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+def _rotated(config: Any) -> dict[str, int]:
+    """The heads of each weight that makes queries or keys."""
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    return {
+        f"model.layers.{number}.self_attn.{part}.weight": count
+        for number in range(config.num_hidden_layers)
+        for part, count in heads.items()
+    }

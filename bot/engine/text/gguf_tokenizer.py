@@ -62,7 +62,7 @@ class _Vocabulary:
     """Token texts and types by id, checked."""
 
     def __init__(self, metadata: Mapping[str, Any], file: Path) -> None:
-        self._metadata, self._file = metadata, file
+        self._metadata, self.file = metadata, file
         self.kind, self.pre = str(self._get("model")), str(self._get("pre", ""))
         self.tokens: list[str] = self._texts("tokens")
         self.types = [int(each) for each in self._numbers("token_type")]
@@ -106,12 +106,12 @@ class _Vocabulary:
 
     def damaged(self, why: str) -> EngineError:
         """The error for a tokenizer that cannot be one."""
-        return EngineError(f"{self._file} has a damaged tokenizer ({why}): fetch it again")
+        return EngineError(f"{self.file} has a damaged tokenizer ({why}): fetch it again")
 
     def _get(self, key: str, default: Any = None) -> Any:
         found = self._metadata.get(f"tokenizer.ggml.{key}", default)
         if found is None:
-            raise EngineError(f"{self._file} lacks tokenizer.ggml.{key}: fetch it again")
+            raise EngineError(f"{self.file} lacks tokenizer.ggml.{key}: fetch it again")
         return found
 
     def _texts(self, key: str) -> list[str]:
@@ -130,7 +130,7 @@ class _Vocabulary:
 def _byte_pairs(found: _Vocabulary) -> Tokenizer:
     """GPT-2's kind: bytes as visible characters, merged by a list."""
     if found.pre not in (_QWEN, _LLAMA):
-        raise EngineError(f"{found.pre[:40]!r} is an unknown way to cut words, in a GGUF file: {_FOREIGN}")
+        raise EngineError(f"{found.file} cuts words in the unknown way {found.pre[:40]!r}: {_FOREIGN}")
     qwen = found.pre == _QWEN
     vocabulary = found.ids(without=(*_ADDED, _UNUSED))
     tokenizer = _made(found, {"vocab": vocabulary, "merges": found.merges(), "ignore_merges": not qwen})

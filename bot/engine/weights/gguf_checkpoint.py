@@ -51,7 +51,8 @@ class GGUFCheckpoint:
             heads = {"q_proj": self._config.num_heads, "k_proj": self._config.num_kv_heads}
             if (count := heads.get(name.split(".")[-2])) is not None:
                 numbers = _in_halves(numbers, count)
-        return StoredTensor(numbers, "F32")
+        # torch warns of memory that cannot be written to, as the file's map.
+        return StoredTensor(numbers if numbers.flags.writeable else numbers.copy(), "F32")
 
     def rows_of(self, name: str) -> Rows:
         """A matrix, not one of queries or keys, of which some rows are read. Raises GGUFError."""
