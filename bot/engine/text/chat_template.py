@@ -7,22 +7,17 @@ tokenizer.json says of it. The template's own control tokens are the only ones i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
-from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken
 
 from bot.engine.config.arrays import common_prefix
 from bot.engine.errors import EngineError
 from bot.engine.interface import Message, Prompt, Speaker
+from bot.engine.text.bounded_template import ChatTemplate
 from bot.engine.text.thoughts import OPENED
 from bot.engine.text.tokenizer_files import MEND, TokenizerFiles, read_tokenizer_files
 
@@ -62,7 +57,7 @@ class ChatTokenizer:
         self._shared = lru_cache(maxsize=64)(self._encode_shared)
         self._pieces = lru_cache(maxsize=512)(self._encode_piece)
         self._bos = self._added.get(files.names["bos_token"]) if files.add_bos else None
-        self._template = _compile(files.template)
+        self._template = ChatTemplate(files.template)
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Token ids of the whole prompt, ending where the assistant's answer goes on."""
@@ -144,14 +139,9 @@ class ChatTokenizer:
         return ids if self._bos is None or ids[:1] == [self._bos] else [self._bos, *ids]
 
     def _render(self, messages: Sequence[Mapping[str, str]], answer: bool) -> str:
-        try:
-            return str(
-                self._template.render(
-                    messages=messages, add_generation_prompt=answer, enable_thinking=False, **self._names
-                )
-            )
-        except TemplateError as problem:
-            raise EngineError(f"the model's chat template refuses this conversation: {problem}") from None
+        return self._template.render(
+            messages, add_generation_prompt=answer, enable_thinking=False, **self._names
+        )
 
 
 def _check_size(files: TokenizerFiles, vocab_size: int) -> None:
@@ -171,21 +161,3 @@ def _split(text: str, count: int) -> list[tuple[str, int | None]]:
             pieces.append(("", int(match[1])))
         end = match.end()
     return [*pieces, (text[end:], None)]
-
-
-def _compile(source: str) -> Any:
-    """A template in the sandbox that transformers uses: no attribute of Python is reachable from it."""
-
-    def raise_exception(message: str) -> None:
-        raise TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=[loopcontrols],
-        autoescape=False,  # no HTML
-    )
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
-    return environment.from_string(source)
