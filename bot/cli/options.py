@@ -50,7 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     # SUPPRESS keeps a command's defaults from overwriting what was given in front of it.
     common = _Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     common.add_argument(
-        "--model-dir", "--model_dir", type=Path, metavar="DIR", help="the model's directory (MODEL_DIR)"
+        "--model-dir",
+        "--model_dir",
+        type=Path,
+        metavar="DIR",
+        help="the model's directory or GGUF file (MODEL_DIR)",
     )
     common.add_argument("--host", help="address to listen on; other than 127.0.0.1 needs API_TOKEN (HOST)")
     common.add_argument("--port", type=int, help="port of the page and API (PORT)")

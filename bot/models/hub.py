@@ -58,15 +58,13 @@ def _list(model: HubModel, endpoint: str | None) -> tuple[str, list[HubFile]]:
     """The commit that the revision stands for, and the files to fetch from it."""
     revision = _first_answer(model, endpoint)
     if model.gguf:
-        if (file := _find(model, revision, model.gguf, endpoint)) is None:
-            raise ModelError(f"{model.repository} has no {model.gguf} at {revision}")
-        return revision, [file]
+        return revision, [_named(model, revision, model.gguf, endpoint)]
     files = []
     for name in (*NEEDED, *WANTED):
-        if (file := _find(model, revision, name, endpoint)) is not None:
+        if name in NEEDED:
+            files.append(_named(model, revision, name, endpoint))
+        elif (file := _find(model, revision, name, endpoint)) is not None:
             files.append(file)
-        elif name in NEEDED:
-            raise ModelError(f"{model.repository} has no {name} at {revision}")
     for name in WEIGHTS:
         if (file := _find(model, revision, name, endpoint)) is not None:
             return revision, [*files, file]
@@ -90,8 +88,17 @@ def _first_answer(model: HubModel, endpoint: str | None) -> str:
     asking.join(PATIENCE_SECONDS)
     if found and found[0]:
         return found[0]
+    if model.gguf and problems and isinstance(problems[0], RemoteEntryNotFoundError):
+        raise ModelError(f"{model.repository} has no {model.gguf} at {model.revision}: update this program")
     reason = "it is no model hub" if found else _line(problems[0]) if problems else "no answer"
     raise HubUnreachable(f"no model hub at {url.split('/' + model.repository)[0]} ({reason})")
+
+
+def _named(model: HubModel, revision: str, name: str, endpoint: str | None) -> HubFile:
+    """A file that must be there. Raises ModelError."""
+    if (file := _find(model, revision, name, endpoint)) is None:
+        raise ModelError(f"{model.repository} has no {name} at {revision}")
+    return file
 
 
 def _find(model: HubModel, revision: str, name: str, endpoint: str | None) -> HubFile | None:

@@ -1,7 +1,7 @@
 """Files of the safetensors format: eight bytes with the header's length, a JSON header, the tensors' bytes.
 
 The library of that name reads bfloat16 into torch alone and writes only what is in memory whole; here a
-start without torch maps the weights, and a tensor is written in pieces as it is converted or quantized.
+start without torch maps the weights, and a tensor is written in pieces as it is quantized.
 """
 
 from __future__ import annotations
