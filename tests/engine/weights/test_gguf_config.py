@@ -21,6 +21,7 @@ from bot.engine.model.decoder import Chunk
 from bot.engine.weights.gguf import GGUFError, GGUFFile
 from bot.engine.weights.gguf_config import read_gguf_config
 from bot.engine.weights.model_files import ModelFiles, beside
+from bot.engine.weights.prepare import open_prepared, prepare
 from bot.models import ModelError, check_model
 
 IDS = [5, 9, 200, 31, 77]
@@ -149,3 +150,11 @@ def _written(
     writer.write_tensors_to_file()
     writer.close()
     return directory / "m.gguf"
+
+
+def test_prepared_weights_of_a_file_stand_beside_it_and_are_used(tmp_path: Path) -> None:
+    file = write_gguf(tmp_path / "m.gguf", random_model(), head="F16")
+    assert prepare(file, "int8") == tmp_path / "m.prepared-int8.safetensors"
+    assert open_prepared(file, "int8") is not None
+    write_gguf(file, random_model(initializer_range=0.1), head="F16")
+    assert open_prepared(file, "int8") is None  # another model's
