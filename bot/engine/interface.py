@@ -25,7 +25,8 @@ class Prompt:
     shared: how many leading messages are the same in every request of this role (system prompt and
         examples); their keys and values are computed once.
     opening: text with which the assistant's answer has already begun.
-    session: the conversation whose KV cache may be kept for its next turn; None keeps nothing.
+    session: the conversation that `Engine.forget` drops what is kept of; None: nobody's own. What is kept
+        is found by its tokens, whosever it is.
     """
 
     messages: tuple[Message, ...]
@@ -111,7 +112,7 @@ class Engine(Protocol):
         ...
 
     async def forget(self, session: str | None = None) -> None:
-        """Drop the KV cache of one conversation, or with None of all of them."""
+        """Drop what only one conversation has kept, or with None all but what roles begin with."""
         ...
 
     async def close(self) -> None:

@@ -12,7 +12,6 @@ from bot.engine.config.arrays import common_prefix
 from bot.engine.errors import EngineError, PromptTooLong
 from bot.engine.interface import CutOff, Prompt, Sampling, is_long
 from bot.engine.model.decoder import Decoder
-from bot.engine.scheduling.passes import SCORE_TOKENS
 from bot.engine.scheduling.requests import Score, Stream
 from bot.engine.scheduling.scheduler import Scheduler
 from bot.engine.text.chat_template import ChatTokenizer
@@ -41,7 +40,7 @@ class LocalEngine:
         max_queue: int = 64,
         prepared: PreparedPrefixes | None = None,
     ) -> None:
-        """All of one model, see `factory.open_local`. cache_mb: megabytes of kept KV caches."""
+        """All of one model, see `factory.open_local`. cache_mb: megabytes of kept keys and values."""
         self.decoder = decoder
         self.tokenizer = tokenizer
         self.defaults = defaults
@@ -158,7 +157,7 @@ class LocalEngine:
 
     def _load_prefix(self, tokens: Sequence[int]) -> KVCache | None:
         states = self._prepared.take(tokens) if self._prepared is not None else None
-        return None if states is None else KVCache.of(tokens, states, room=SCORE_TOKENS)
+        return None if states is None else KVCache.of(tokens, states)
 
     async def _tokens(self, prompt: Prompt) -> tuple[list[int], int]:
         """The prompt's ids, and how many of them every prompt of its role begins with."""

@@ -32,7 +32,7 @@ class KVCache:
         """The cache of `tokens`, whose `states` are a copy of those given, with room for `room` more."""
         copy = object.__new__(cls)
         copy.tokens = list(tokens)
-        copy.states = _copy(states, len(tokens), max(len(tokens) + room, _MIN_CAPACITY))
+        copy.states = copy_states(states, 0, len(tokens), max(len(tokens) + room, _MIN_CAPACITY))
         return copy
 
     def __len__(self) -> int:
@@ -50,7 +50,14 @@ class KVCache:
     def reserve(self, length: int) -> None:
         """Make room for `length` tokens in all, at least doubling what there was."""
         if length > self.capacity:
-            self.states = _copy(self.states, len(self), max(length, 2 * self.capacity))
+            self.states = copy_states(self.states, 0, len(self), max(length, 2 * self.capacity))
+
+    def append(self, tokens: Sequence[int], states: Floats) -> None:
+        """Append tokens whose states are the first of `states`, [.., .., len(tokens) or more, ..]."""
+        start, end = len(self), len(self) + len(tokens)
+        self.reserve(end)
+        self.states[:, :, start:end] = states[:, :, : len(tokens)]
+        self.tokens.extend(tokens)
 
     def fork(self, length: int, room: int = 0) -> KVCache:
         """A copy of the first `length` tokens, with room for `room` more."""
@@ -65,13 +72,14 @@ class KVCache:
         del self.tokens[length:]
 
 
+def copy_states(states: Floats, start: int, end: int, capacity: int) -> Floats:
+    """The states of the tokens from `start` to `end`, [num_layers, heads, capacity, head_dim]."""
+    layers, heads, _, width = states.shape
+    copy = _allocate(layers, heads, capacity, width)
+    copy[:, :, : end - start] = states[:, :, start:end]
+    return copy
+
+
 def _allocate(*shape: int) -> Floats:
     """Memory that is taken page by page as it is written: numpy's own would take much of it at once."""
     return np.frombuffer(mmap.mmap(-1, 4 * math.prod(shape)), np.float32).reshape(shape)
-
-
-def _copy(states: Floats, length: int, capacity: int) -> Floats:
-    layers, heads, _, width = states.shape
-    grown = _allocate(layers, heads, capacity, width)
-    grown[:, :, :length] = states[:, :, :length]
-    return grown

@@ -62,6 +62,8 @@ class Stream(Request):
     """An answer being generated.
 
     on_token: takes each token and returns whether to go on. eos_token_ids: those that end the answer.
+    session: the conversation that prompt and answer are kept as part of; None: nobody's.
+    keep: whether they may be kept at all.
     cache, token: keys and values of prompt and answer so far, and the token that is decoded next.
     """
 
@@ -70,6 +72,7 @@ class Stream(Request):
     max_tokens: int
     eos_token_ids: frozenset[int] = frozenset()
     session: str | None = None
+    keep: bool = field(default=True, init=False)
     cache: KVCache | None = field(default=None, init=False)
     token: int | None = field(default=None, init=False)
     generated: int = field(default=0, init=False)

@@ -183,8 +183,7 @@ class Scheduler:
                 # Texts that share a cache are branches of one tree, where a weight of 0 keeps no NaN away.
                 self._attempt([(request, cache)], self._score)
             elif request in broken:
-                self._prefixes.unpin(request.prefix)  # in case the fault is in there
-                self._fail(request, not_finite())
+                self._fail_not_finite(request)
             else:
                 self._work.remove(request)
                 request.finish()
@@ -192,7 +191,7 @@ class Scheduler:
     def _generate(self, work: list[tuple[Stream | Prefill, int]]) -> None:
         tokens, broken = passes.generate(self._decoder, work)
         for each in broken:
-            self._fail(each, not_finite())
+            self._fail_not_finite(each)
         for each, _ in work:
             if isinstance(each, Prefill) and not each.remaining and each not in broken:
                 self._work.finish_prefill(each)
@@ -214,6 +213,11 @@ class Scheduler:
             self._answer_seconds += 0.2 * (time.monotonic() - stream.arrived - self._answer_seconds)
             self._work.remove(stream)
             stream.finish()
+
+    def _fail_not_finite(self, each: Request | Prefill) -> None:
+        """Fail what came out as NaN or infinity; all that is kept goes, in case the fault is in there."""
+        self._prefixes.clear()
+        self._fail(each, not_finite())
 
     def _fail(self, each: Request | Prefill, problem: EngineError) -> None:
         """Fail a request, or all that wait for a prefix that cannot be computed; drop their KV caches."""

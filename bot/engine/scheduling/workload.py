@@ -67,10 +67,10 @@ class Workload:
             self.waiting.append(request)
 
     def remove(self, request: Request) -> None:
-        """Take a request out, keeping its conversation's cache. Nothing happens if it is not there."""
+        """Take a request out, keeping what of prompt and answer is computed."""
         self.drop(request)
-        if isinstance(request, Stream) and request.session is not None and request.cache is not None:
-            self._prefixes.keep(request.session, request.cache)
+        if isinstance(request, Stream):
+            self._keep(request)
             request.cache = None
 
     def drop(self, request: Request) -> None:
@@ -90,7 +90,7 @@ class Workload:
         self._prefixes.forget(session)
         for request in self.requests():
             if isinstance(request, Stream) and session in (None, request.session):
-                request.session = None
+                request.keep = False
 
     def admit(self) -> None:
         """Begin the prefills that can be begun: missing prefixes, long texts, the prompts that have room."""
@@ -102,16 +102,14 @@ class Workload:
         for stream in list(self.waiting):
             if not self._has_room(stream):
                 return
-            base = self._base(stream)
-            if base is None:
+            if not self._has_prefix(stream):
                 continue
             room = min(stream.max_tokens, ANSWER_ROOM)
-            cache = self._prefixes.take(stream.session, stream.ids, room)
-            if cache is None or len(cache) < len(base):
-                cache = base.fork(len(base), room=len(stream.ids) - len(base) + room)
-            stream.cache = cache
+            # The last token's logits are wanted, so it is computed in any case.
+            cache = self._prefixes.match(stream.ids[:-1], 1 + room)
+            stream.cache = cache or self._decoder.new_cache(room=len(stream.ids) + room)
             self.waiting.remove(stream)
-            self.prefills.append(Prefill(stream.ids, cache, stream))
+            self.prefills.append(Prefill(stream.ids, stream.cache, stream))
 
     def next_scores(self) -> list[tuple[Score, KVCache]]:
         """The texts for one scoring pass, the oldest first, each with its prompt's cached beginning."""
@@ -152,23 +150,31 @@ class Workload:
         return found
 
     def finish_prefill(self, prefill: Prefill) -> None:
-        """A prefill is complete: a prefix is pinned from now on, a prompt's answer is decoded."""
+        """A prefill is complete: a prefix is pinned from now on, a prompt is kept and its answer decoded."""
         self.prefills.remove(prefill)
         if prefill.request is None:
             self._prefixes.pin(prefill.cache)
         elif isinstance(prefill.request, Stream):
             self.streams.append(prefill.request)
+            self._keep(prefill.request)
 
-    def _base(self, request: Request) -> KVCache | None:
-        """The KV cache of the request's prefix; where there is none its prefill is begun."""
-        if not request.shared:
+    def _keep(self, stream: Stream) -> None:
+        if stream.keep and stream.cache is not None:
+            self._prefixes.insert(stream.cache, stream.session)
+
+    def _base(self, score: Score) -> KVCache | None:
+        """The KV cache that a text is scored behind: its role's own, which many texts share."""
+        if not score.shared:
             return self._decoder.new_cache()
-        found = self._prefixes.prefix(request.prefix)
-        if found is None and not any(r.request is None and r.tokens == request.prefix for r in self.prefills):
-            # Texts are scored in the prefix's own cache, behind its tokens.
-            cache = self._decoder.new_cache(room=request.shared + SCORE_TOKENS)
-            self.prefills.append(Prefill(request.prefix, cache))
-        return found
+        return self._prefixes.prefix(score.prefix, SCORE_TOKENS) if self._has_prefix(score) else None
+
+    def _has_prefix(self, request: Request) -> bool:
+        """Whether the role's prefix is known; where it is not its prefill is begun."""
+        if not request.shared or self._prefixes.holds(request.prefix):
+            return True
+        if not any(each.request is None and each.tokens == request.prefix for each in self.prefills):
+            self.prefills.append(Prefill(request.prefix, self._decoder.new_cache(room=request.shared)))
+        return False
 
     def _has_room(self, stream: Stream) -> bool:
         running = [*self.streams, *(r.request for r in self.prefills if isinstance(r.request, Stream))]
