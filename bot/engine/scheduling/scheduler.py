@@ -1,8 +1,8 @@
 """One thread owns the model and decides what goes through it next.
 
-Scoring passes go first; each other pass holds a decode step of every answer, and as many tokens of
-prefills as fit beside it. Requests join and leave between passes (continuous batching). Nobody starves:
-scoring gets at most SCORE_SHARE times the time of the passes in between.
+A pass scores texts, or it holds a decode step of every answer and as many tokens of prefills as fit beside
+it. Requests join and leave between passes (continuous batching). Scoring goes first while it is short: when
+it took more time than the other passes since, they are next, so that much of it takes turns with them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ _Part = TypeVar("_Part", tuple[Score, KVCache], tuple[Stream | Prefill, int])
 log = logging.getLogger(__name__)
 
 MAX_STREAMS = 8  # answers generated at once
-SCORE_SHARE = 4.0
 SCORES_A_PLACE = 8  # scores that may wait in one answer's place in the queue: they are that much shorter
 
 
@@ -43,8 +42,7 @@ class Scheduler:
         self._calls: deque[Callable[[], None]] = deque()
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._scoring_seconds = 0.0  # since the last other pass
-        self._other_seconds = 0.0  # of the last other pass
+        self._scoring_lead = 0.0  # seconds by which scoring kept other passes waiting, and not yet they it
         self._answer_seconds = 1.0  # of late, for a guess at when the queue has room
 
     def submit(self, *requests: Request) -> None:
@@ -145,15 +143,14 @@ class Scheduler:
         self._do_calls()
         self._work.drop_cancelled()
         self._work.admit()
-        scores, start = self._work.next_scores(), time.perf_counter()
-        if scores and (
-            not self._work.has_generation or self._scoring_seconds <= SCORE_SHARE * self._other_seconds
-        ):
+        scores, others_wait = self._work.next_scores(), self._work.has_generation
+        start = time.perf_counter()
+        if scores and not (others_wait and self._scoring_lead > 0):
             self._attempt(scores, self._score)
-            self._scoring_seconds += time.perf_counter() - start
-        elif self._work.has_generation:
+            self._scoring_lead = time.perf_counter() - start if others_wait else 0.0
+        elif others_wait:
             self._attempt(self._work.next_generation(), self._generate)
-            self._scoring_seconds, self._other_seconds = 0.0, time.perf_counter() - start
+            self._scoring_lead -= time.perf_counter() - start
 
     def _do_calls(self) -> None:
         while self._calls:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bot.engine.cache.kv_cache import KVCache
 from bot.engine.cache.prefix_cache import PrefixCache
@@ -93,10 +93,15 @@ class Workload:
                 request.keep = False
 
     def admit(self) -> None:
-        """Begin the prefills that can be begun: missing prefixes, long texts, the prompts that have room."""
+        """Begin the prefills that can be begun: missing prefixes, long texts, the prompts that have room.
+
+        Of long texts there are no more at once than of answers, since each has a KV cache of its own.
+        """
+        places = self._max_streams - sum(isinstance(prefill.request, Score) for prefill in self.prefills)
         for score in self.scores:
             base = self._base(score)
-            if base is not None and score.own_cache is None and score.cost(len(base)) > SCORE_TOKENS:
+            if places > 0 and base is not None and self._is_long(score, base):
+                places -= 1
                 score.own_cache = base.fork(len(base), room=len(score.ids))
                 self.prefills.append(Prefill(score.ids[:-LAST_TOKENS], score.own_cache, score))
         for stream in list(self.waiting):
@@ -117,7 +122,9 @@ class Workload:
         found: list[tuple[Score, KVCache]] = []
         for score in self.scores:
             base = score.own_cache or self._base(score)
-            if base is None or any(prefill.request is score for prefill in self.prefills):
+            if base is None or self._is_long(score, base):
+                continue
+            if any(prefill.request is score for prefill in self.prefills):
                 continue
             if found and score.exact != found[0][0].exact:
                 continue
@@ -133,20 +140,18 @@ class Workload:
         """One decode step of every answer, and the prefills beside it with how many tokens of each.
 
         Where both wait, prefills of answers have half of the pass and those of scores and prefixes the
-        other, and each what the other leaves; within a half the oldest come first.
+        other, and each what the other leaves. A half is shared alike, so that a short prompt is soon
+        complete beside a long one, and a long one goes on beside many short ones.
         """
         budget = SHARED_TOKENS if self.streams or len(self.prefills) > 1 else PREFILL_TOKENS
         answers = [prefill for prefill in self.prefills if isinstance(prefill.request, Stream)]
         others = [prefill for prefill in self.prefills if not isinstance(prefill.request, Stream)]
-        half = max(budget // 2, budget - sum(prefill.remaining for prefill in answers))
+        remaining = [[prefill.remaining for prefill in some] for some in (others, answers)]
+        halves = fair_shares([sum(some) for some in remaining], budget)
         found: list[tuple[Stream | Prefill, int]] = [(stream, 1) for stream in self.streams]
-        for some, most in ((others, half), (answers, budget)):
-            for prefill in some:
-                count = min(prefill.remaining, most, budget)
-                if count:
-                    found.append((prefill, count))
-                    most -= count
-                    budget -= count
+        for some, wanted, half in zip((others, answers), remaining, halves, strict=True):
+            counts = fair_shares(wanted, half)
+            found += [(prefill, count) for prefill, count in zip(some, counts, strict=True) if count]
         return found
 
     def finish_prefill(self, prefill: Prefill) -> None:
@@ -168,6 +173,10 @@ class Workload:
             return self._decoder.new_cache()
         return self._prefixes.prefix(score.prefix, SCORE_TOKENS) if self._has_prefix(score) else None
 
+    def _is_long(self, score: Score, base: KVCache) -> bool:
+        """Whether a text needs a prefill before it fits a scoring pass."""
+        return score.own_cache is None and score.cost(len(base)) > SCORE_TOKENS
+
     def _has_prefix(self, request: Request) -> bool:
         """Whether the role's prefix is known; where it is not its prefill is begun."""
         if not request.shared or self._prefixes.holds(request.prefix):
@@ -180,3 +189,12 @@ class Workload:
         running = [*self.streams, *(r.request for r in self.prefills if isinstance(r.request, Stream))]
         expected = sum(len(each.ids) + each.max_tokens // 2 for each in (*running, stream))
         return not running or (len(running) < self._max_streams and expected <= self._max_running_tokens)
+
+
+def fair_shares(wanted: Sequence[int], budget: int) -> list[int]:
+    """Parts of `budget`: nobody has more than is wanted, and nobody less than an equal part unless so."""
+    shares = [0] * len(wanted)
+    for place, at in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        shares[at] = min(wanted[at], budget // (len(wanted) - place))
+        budget -= shares[at]
+    return shares

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from patience import PATIENCE, wait_until
-from small_model import GREEDY, LEAD, ask, asked, steps, watch, write
+from small_model import LEAD, ask, asked, steps, watch, write
 
 from bot.engine import EngineBusy, EngineError, Message, Prompt, PromptTooLong, Sampling
 from bot.engine.local import LocalEngine
+from bot.engine.model.decoder import Chunk
 from bot.engine.reference import ReferenceEngine
 from bot.engine.scheduling import scheduler
 from bot.engine.scheduling.passes import PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
 from bot.engine.scheduling.scheduler import MAX_STREAMS
+from bot.engine.scheduling.workload import fair_shares
 
 Open = Callable[..., LocalEngine]
 LABELS = ["正面", "负面", "positive as can be", "not at all positive"]
@@ -73,8 +77,24 @@ async def test_a_text_longer_than_a_pass_is_scored_like_any_other(open_small: Op
     await reference.close()
 
 
-async def test_a_label_does_not_wait_for_long_answers_nor_they_for_labels(open_small: Open) -> None:
+def tell_time(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, seconds: Callable[[list[int]], float]
+) -> None:
+    """Let the scheduler's clock say that a pass takes what its chunks' lengths tell, on any machine."""
+    clock = [0.0]
+    monkeypatch.setattr(scheduler.time, "perf_counter", lambda: clock[0])
+
+    def take(chunks: Sequence[Chunk]) -> None:
+        clock[0] += seconds([len(chunk.tokens) for chunk in chunks])
+
+    watch(engine, take)
+
+
+async def test_a_label_does_not_wait_for_long_answers_nor_they_for_labels(
+    open_small: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = open_small()
+    tell_time(engine, monkeypatch, lambda _: 1)
     pieces = 0
 
     async def count() -> None:
@@ -88,7 +108,7 @@ async def test_a_label_does_not_wait_for_long_answers_nor_they_for_labels(open_s
         before = pieces
         for number in range(30):  # labels without a break: answers must go on all the same
             label = asyncio.ensure_future(engine.score(ask(f"text {number}"), LABELS))
-            assert await held.until(label.done) <= 4
+            assert await held.until(label.done) <= 2
             await label
         assert pieces > before
         assert not any(stream.done() for stream in streams)
@@ -97,11 +117,12 @@ async def test_a_label_does_not_wait_for_long_answers_nor_they_for_labels(open_s
         await asyncio.gather(*streams, return_exceptions=True)
 
 
-async def test_labels_that_always_wait_leave_the_answers_their_share(
-    open_small: Open, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("seconds", [1, 3])
+async def test_labels_that_always_wait_take_turns_with_the_answers(
+    open_small: Open, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
-    monkeypatch.setattr(scheduler, "SCORE_SHARE", 0)  # one pass and one pass, however long they take
     engine = open_small()
+    tell_time(engine, monkeypatch, lambda lengths: 1 if lengths == [1, 1] else seconds)
     streams = [engine.stream(ask(f"endless {n}"), ENDLESS) for n in range(2)]
     await asyncio.gather(*(anext(stream) for stream in streams))
     heard = asked(engine, 60)
@@ -113,8 +134,8 @@ async def test_labels_that_always_wait_leave_the_answers_their_share(
         for stream in streams:
             await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
     between = kinds[kinds.index("labels") : len(kinds) - kinds[::-1].index("labels")]
-    assert between[::2] == ["labels"] * len(between[::2])
-    assert between[1::2] == ["answers"] * (len(between) // 2)
+    turn = ["labels"] + ["answers"] * seconds
+    assert between == (turn * len(between))[: len(between)], "as long for the ones as for the others"
     assert len(between) > 8
 
 
@@ -122,13 +143,56 @@ async def test_a_long_prompt_is_read_in_chunks_while_answers_go_on(open_small: O
     engine = open_small()
     running = engine.stream(ask("endless"), ENDLESS)
     await anext(running)
-    passes = watch(engine)
-    await write(engine, ask("说" * 1500), GREEDY)
-    reading = [chunks for chunks in passes if sum(chunks) > 16]
-    assert len(reading) >= 1500 // SHARED_TOKENS
-    assert all(sum(chunks) <= SHARED_TOKENS + 2 for chunks in reading)
+    heard = asked(engine, 1)
+    with steps(engine) as held:
+        long = asyncio.ensure_future(write(engine, ask("说" * 3500), Sampling(max_tokens=1)))
+        await wait_until(heard.is_set)
+        await held.until(long.done)
+        reading = [chunks for chunks in held.passes if sum(chunks) > 1]
+    assert len(reading) >= 3500 // SHARED_TOKENS
+    assert all(sum(chunks) <= SHARED_TOKENS + 1 for chunks in reading)
     assert all(chunks[0] == 1 for chunks in reading), "the answer in work is in every pass"
     await running.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
+async def test_a_short_prompt_does_not_wait_until_long_ones_are_read(open_small: Open) -> None:
+    engine = open_small()
+    await write(engine, ask("热身"))
+    long = [asyncio.ensure_future(write(engine, ask(f"{n}" + "说" * 3500))) for n in range(2)]
+    with steps(engine) as held:
+        await held.until(lambda: held.passes and len(held.passes[-1]) == len(long))
+        heard = asked(engine, 1)
+        short = asyncio.ensure_future(write(engine, ask("你好吗？"), Sampling(max_tokens=1)))
+        await wait_until(heard.is_set)
+        assert await held.until(short.done) <= 2
+        assert all(len(chunks) == 2 for chunks in held.passes[1:-3]), "the two are read side by side"
+        for each in long:
+            each.cancel()
+        await asyncio.gather(*long, return_exceptions=True)
+
+
+async def test_of_long_texts_no_more_are_read_at_once_than_of_answers(open_small: Open) -> None:
+    engine = open_small()
+    await engine.score(ask("热身"), LABELS)
+    many = MAX_STREAMS + 2
+    heard = asked(engine, many + 1)
+    with steps(engine) as held:
+        long = [asyncio.ensure_future(engine.score(ask(f"{n}" + "说" * 400), LABELS)) for n in range(many)]
+        label = asyncio.ensure_future(engine.score(ask("short"), LABELS))
+        await wait_until(heard.is_set)
+        assert await held.until(label.done) <= 2, "a short one goes before them"
+        await held.until(lambda: all(each.done() for each in long))
+        assert max(map(len, held.passes)) == MAX_STREAMS
+    assert all([await each for each in long])
+
+
+@given(wanted=st.lists(st.integers(0, 300), max_size=9), budget=st.integers(0, 300))
+def test_shares_are_fair(wanted: list[int], budget: int) -> None:
+    shares = fair_shares(wanted, budget)
+    assert sum(shares) == min(budget, sum(wanted))
+    for share, most in zip(shares, wanted, strict=True):
+        assert 0 <= share <= most
+        assert share == most or share >= budget // len(wanted)
 
 
 async def test_cancelling_frees_the_place_at_the_next_step(open_small: Open) -> None:

@@ -105,5 +105,5 @@ async def test_prompts_of_answers_and_of_scores_share_the_passes(open_small: Ope
         await held.until(answer.done)
         assert not any(score.done() for score in scores[1:])
         read = held.passes.copy()
-    assert any(len(chunks) == 2 for chunks in read), "a score's prompt and the answer's, in one pass"
+    assert any(len(chunks) == 5 for chunks in read), "the scores' prompts and the answer's, in one pass"
     await asyncio.wait_for(asyncio.gather(answer, *scores), PATIENCE)
