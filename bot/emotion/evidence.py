@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from bot.emotion.results import Evidence
 from bot.emotion.spans import Span, chunks, clauses, normalize_text, windows, without_references
 
-PASSAGE_SIZE = 150  # characters; of a longer text one passage is searched, whatever the text's length
+MAX_REASON = 4350  # characters scored for a reason at most, beside the piece in which its passage is found
 MAX_PASSAGES = 8  # that the one is chosen from
 MAX_CLAUSES = 12  # spans tried at first, in one batch
 MAX_WINDOWS = 16  # spans tried within the strongest clause, in a second batch
+# Characters; of a longer text one passage is searched. It is scored whole, and without each of the spans.
+PASSAGE_SIZE = MAX_REASON // (1 + MAX_CLAUSES + MAX_WINDOWS)
 SHORT_CLAUSE = 4  # characters; a clause as short as this is named whole
 WINDOW_SHARE = 0.6  # of a clause's weight that a window in it must have to be named in its place
 MIN_WEIGHT = 0.005  # below this a span is no evidence
@@ -20,14 +22,19 @@ Probability = Callable[[Sequence[str]], Awaitable[list[float]]]
 
 
 async def find_passage(text: str, span: Span, probability: Probability) -> Span:
-    """The passage within a span of `text` that speaks most for the label; a short span whole."""
+    """The passage within a span of `text` that speaks most for the label; a short span whole.
+
+    Where most of the text says nothing (blanks, repetitions) it is found in several steps.
+    """
     start, end = span
-    if len(normalize_text(text[start:end])) <= PASSAGE_SIZE:
-        return span
-    size = max(PASSAGE_SIZE, (end - start) // (MAX_PASSAGES // 2))  # a cut may come after half of the size
-    passages = chunks(text[:end], size, start)
-    shares = await probability([text[first:last] for first, last in passages])
-    return passages[max(range(len(passages)), key=shares.__getitem__)]
+    while min(end - start, len(normalize_text(text[start:end]))) > PASSAGE_SIZE:
+        size = max(
+            PASSAGE_SIZE, (end - start) // (MAX_PASSAGES // 2)
+        )  # a cut may come after half of the size
+        passages = chunks(text[:end], size, start)
+        shares = await probability([text[first:last] for first, last in passages])
+        start, end = passages[max(range(len(passages)), key=shares.__getitem__)]
+    return start, end
 
 
 async def find_evidence(text: str, passage: Span, probability: Probability) -> tuple[Evidence, ...]:

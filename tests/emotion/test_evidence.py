@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.emotion import EmotionClassifier
+from bot.emotion.evidence import MAX_REASON, PASSAGE_SIZE, find_evidence, find_passage
 from bot.emotion.sentences import explanation_text
+from bot.emotion.spans import CHUNK_SIZE, MAX_READ, normalize_text, parts_read
 
 SENTENCES = [
     "今天的实验终于成功了，太棒了！",
@@ -67,3 +74,31 @@ async def test_strange_texts_are_explained_without_an_error(classifier: EmotionC
     emotion = await classifier.classify(text)
     found = await classifier.explain(text, emotion)
     assert all(text[each.start : each.end] == each.text for each in found.evidence)
+
+
+SOME = st.sampled_from(
+    ["第{}天下雨了。", "room {} was dirty, and ", "{}个人，", "\n", " " * 400, "很好{}很好"]
+)
+
+
+@given(parts=st.lists(SOME, min_size=1, max_size=40), times=st.integers(1, 40))
+def test_a_reason_costs_no_more_than_is_said_however_long_the_text(parts: list[str], times: int) -> None:
+    text = "".join(part.format(number) for number, part in enumerate(parts * times))
+    scored: list[int] = []
+
+    async def probability(texts: Sequence[str]) -> list[float]:
+        scored.extend(len(normalize_text(each)) for each in texts)
+        return [1 / (1 + len(each)) for each in texts]
+
+    async def explain() -> tuple[int, int]:
+        span = parts_read(text)[-1]
+        passage = await find_passage(text, span, probability)
+        searched = sum(scored)
+        await find_evidence(text, passage, probability)
+        return span[1] - span[0], searched
+
+    length, searched = asyncio.run(explain())
+    assert searched <= CHUNK_SIZE or length > CHUNK_SIZE, "a piece is read once"
+    assert sum(scored) - searched <= MAX_REASON
+    assert max(scored) <= PASSAGE_SIZE or length > CHUNK_SIZE
+    assert MAX_REASON + CHUNK_SIZE <= 3 * MAX_READ
