@@ -23,6 +23,7 @@ from bot.engine.text.sampling import sample
 SCORE_TOKENS = 128  # of a scoring pass
 PREFILL_TOKENS = 128  # of prefills in one pass
 SHARED_TOKENS = 128  # of either while answers are decoded, so that nobody waits long
+LONG_TOKENS = 32  # of prefills of texts to score beside decode steps, which then have some half of the time
 LAST_TOKENS = 64  # of a text too long for one scoring pass: what is left for that pass
 # Rows of logits over the whole vocabulary computed at once: 16 of Qwen's are 10 MB.
 _HEAD_ROWS = 16

@@ -8,7 +8,7 @@ from bot.engine.cache.kv_cache import KVCache
 from bot.engine.cache.prefix_cache import PrefixCache
 from bot.engine.config.arrays import common_prefix
 from bot.engine.model.decoder import Decoder
-from bot.engine.scheduling.passes import LAST_TOKENS, PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
+from bot.engine.scheduling.passes import LAST_TOKENS, LONG_TOKENS, PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
 from bot.engine.scheduling.requests import Prefill, Request, Score, Stream
 
 ANSWER_ROOM = 256  # tokens that a cache has room for at first beyond its prompt
@@ -107,7 +107,8 @@ class Workload:
         for stream in list(self.waiting):
             if not self._has_room(stream):
                 return
-            if not self._has_prefix(stream):
+            if stream.shared and not self._prefixes.holds(stream.prefix):
+                self._begin_prefix(stream.prefix)
                 continue
             room = min(stream.max_tokens, ANSWER_ROOM)
             # The last token's logits are wanted, so it is computed in any case.
@@ -139,17 +140,19 @@ class Workload:
     def next_generation(self) -> list[tuple[Stream | Prefill, int]]:
         """One decode step of every answer, and the prefills beside it with how many tokens of each.
 
-        Where both wait, prefills of answers have half of the pass and those of scores and prefixes the
-        other, and each what the other leaves. A half is shared alike, so that a short prompt is soon
-        complete beside a long one, and a long one goes on beside many short ones.
+        Where both wait, prefills of scores have half of the pass, but not more than LONG_TOKENS beside decode
+        steps, and those of answers and prefixes the other; each has what the other leaves. A half is shared
+        alike, so that a short prompt is soon complete beside a long one, and a long one goes on beside many.
         """
         budget = SHARED_TOKENS if self.streams or len(self.prefills) > 1 else PREFILL_TOKENS
-        answers = [prefill for prefill in self.prefills if isinstance(prefill.request, Stream)]
-        others = [prefill for prefill in self.prefills if not isinstance(prefill.request, Stream)]
-        remaining = [[prefill.remaining for prefill in some] for some in (others, answers)]
-        halves = fair_shares([sum(some) for some in remaining], budget)
+        long = [prefill for prefill in self.prefills if isinstance(prefill.request, Score)]
+        others = [prefill for prefill in self.prefills if not isinstance(prefill.request, Score)]
+        remaining = [[prefill.remaining for prefill in some] for some in (long, others)]
+        most = [LONG_TOKENS if self.streams else budget, budget]
+        sums = [min(sum(some), each) for some, each in zip(remaining, most, strict=True)]
+        halves = fair_shares(sums, budget)
         found: list[tuple[Stream | Prefill, int]] = [(stream, 1) for stream in self.streams]
-        for some, wanted, half in zip((others, answers), remaining, halves, strict=True):
+        for some, wanted, half in zip((long, others), remaining, halves, strict=True):
             counts = fair_shares(wanted, half)
             found += [(prefill, count) for prefill, count in zip(some, counts, strict=True) if count]
         return found
@@ -171,19 +174,20 @@ class Workload:
         """The KV cache that a text is scored behind: its role's own, which many texts share."""
         if not score.shared:
             return self._decoder.new_cache()
-        return self._prefixes.prefix(score.prefix, SCORE_TOKENS) if self._has_prefix(score) else None
+        found = self._prefixes.prefix(score.prefix, SCORE_TOKENS)
+        if found is None:
+            self._begin_prefix(score.prefix)
+        return found
 
     def _is_long(self, score: Score, base: KVCache) -> bool:
         """Whether a text needs a prefill before it fits a scoring pass."""
-        return score.own_cache is None and score.cost(len(base)) > SCORE_TOKENS
+        fits = score.cost(len(base)) <= SCORE_TOKENS or len(score.ids) - LAST_TOKENS <= len(base)
+        return score.own_cache is None and not fits
 
-    def _has_prefix(self, request: Request) -> bool:
-        """Whether the role's prefix is known; where it is not its prefill is begun."""
-        if not request.shared or self._prefixes.holds(request.prefix):
-            return True
-        if not any(each.request is None and each.tokens == request.prefix for each in self.prefills):
-            self.prefills.append(Prefill(request.prefix, self._decoder.new_cache(room=request.shared)))
-        return False
+    def _begin_prefix(self, tokens: list[int]) -> None:
+        """Begin the prefill of a role's prefix, once."""
+        if not any(each.request is None and each.tokens == tokens for each in self.prefills):
+            self.prefills.append(Prefill(tokens, self._decoder.new_cache(room=len(tokens))))
 
     def _has_room(self, stream: Stream) -> bool:
         running = [*self.streams, *(r.request for r in self.prefills if isinstance(r.request, Stream))]

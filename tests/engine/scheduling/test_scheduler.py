@@ -17,7 +17,7 @@ from bot.engine.local import LocalEngine
 from bot.engine.model.decoder import Chunk
 from bot.engine.reference import ReferenceEngine
 from bot.engine.scheduling import scheduler
-from bot.engine.scheduling.passes import PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
+from bot.engine.scheduling.passes import LONG_TOKENS, PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
 from bot.engine.scheduling.scheduler import MAX_STREAMS
 from bot.engine.scheduling.workload import fair_shares
 
@@ -155,6 +155,23 @@ async def test_a_long_prompt_is_read_in_chunks_while_answers_go_on(open_small: O
     await running.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
+async def test_a_long_text_is_read_in_small_pieces_while_answers_go_on(open_small: Open) -> None:
+    engine = open_small()
+    running = engine.stream(ask("endless"), ENDLESS)
+    await anext(running)
+    heard = asked(engine, 1)
+    with steps(engine) as held:
+        long = asyncio.ensure_future(engine.score(ask("说" * 900), LABELS))
+        await wait_until(heard.is_set)
+        await held.until(lambda: len(held.passes) > 20)
+        assert all(chunks[0] == 1 and sum(chunks) <= 1 + LONG_TOKENS for chunks in held.passes)
+        answer = asyncio.ensure_future(write(engine, ask("你好吗？"), Sampling(max_tokens=1)))
+        assert await held.until(answer.done) <= 3
+        assert not long.done()
+        await held.until(long.done)
+    await running.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
 async def test_a_short_prompt_does_not_wait_until_long_ones_are_read(open_small: Open) -> None:
     engine = open_small()
     await write(engine, ask("热身"))
@@ -184,6 +201,17 @@ async def test_of_long_texts_no_more_are_read_at_once_than_of_answers(open_small
         await held.until(lambda: all(each.done() for each in long))
         assert max(map(len, held.passes)) == MAX_STREAMS
     assert all([await each for each in long])
+
+
+async def test_more_label_tokens_than_a_pass_has_are_scored_all_the_same(
+    open_small: Open, small_dir: Path
+) -> None:
+    engine, reference = open_small(), ReferenceEngine(small_dir)
+    labels = [f"{number} is how I would put it" for number in range(30)]
+    for text in ("a", "很好。" * 30, "很好。" * 60):
+        found = await asyncio.wait_for(engine.score(ask(text), labels), PATIENCE)
+        assert found == pytest.approx(await reference.score(ask(text), labels), abs=2e-3)
+    await reference.close()
 
 
 @given(wanted=st.lists(st.integers(0, 300), max_size=9), budget=st.integers(0, 300))
