@@ -28,9 +28,8 @@ async def find_passage(text: str, span: Span, probability: Probability) -> Span:
     """
     start, end = span
     while min(end - start, len(normalize_text(text[start:end]))) > PASSAGE_SIZE:
-        size = max(
-            PASSAGE_SIZE, (end - start) // (MAX_PASSAGES // 2)
-        )  # a cut may come after half of the size
+        # A cut may come after half of the size.
+        size = max(PASSAGE_SIZE, (end - start) // (MAX_PASSAGES // 2))
         passages = chunks(text[:end], size, start)
         shares = await probability([text[first:last] for first, last in passages])
         start, end = passages[max(range(len(passages)), key=shares.__getitem__)]

@@ -42,7 +42,7 @@ class Scheduler:
         self._calls: deque[Callable[[], None]] = deque()
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._scoring_lead = 0.0  # seconds by which scoring kept other passes waiting, and not yet they it
+        self._scoring_lead = 0.0  # seconds that the other passes have still to get after scoring
         self._answer_seconds = 1.0  # of late, for a guess at when the queue has room
 
     def submit(self, *requests: Request) -> None:
