@@ -96,7 +96,7 @@ class Settings:
     )
     slack_api_url: str = SLACK_API_URL
     model_dir: Path | None = None
-    precision: str = setting("auto", choices=("auto", *PRECISIONS))
+    precision: str = setting("auto", choices=("auto", *PRECISIONS, "gguf"))
     threads: int = setting(0, low=0, high=1024)  # 0: one for each core this process may use
     kernels: str = setting("auto")  # of the instruction sets that kernels/ has; see `doctor`
     host: str = "127.0.0.1"

@@ -18,6 +18,7 @@ import numpy as np
 
 from bot.engine import Sampling
 from bot.engine.factory import open_local
+from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.local import LocalEngine
 from bot.engine.scheduling.requests import Stream
 from bot.engine.text.sampling import GenerationDefaults, Sampler
@@ -250,13 +251,13 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def weight_bytes(engine: LocalEngine) -> float:
+def weight_bytes(engine: LocalEngine) -> int:
     """Bytes of weights that one token needs: all layers and the LM head."""
-    config = engine.decoder.config
-    sizes = {"fp32": (4, 4), "bf16": (2, 2), "int8": (1, 1), "int4": (0.5625, 1)}
-    each, head = sizes[engine.decoder.precision]
-    lm_head = config.vocab_size * config.hidden_size
-    return config.num_layers * config.layer_parameters * each + lm_head * head
+    decoder = engine.decoder
+    if isinstance(decoder, CompiledDecoder):
+        return decoder.weight_bytes
+    config, each = decoder.config, {"fp32": 4, "bf16": 2}[decoder.precision]
+    return each * (config.num_layers * config.layer_parameters + config.vocab_size * config.hidden_size)
 
 
 def read_bandwidth(threads: int) -> float:

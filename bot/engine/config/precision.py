@@ -10,19 +10,29 @@ from bot.engine.errors import EngineError
 from config.settings import PRECISIONS
 
 QUANTIZED = ("int8", "int4")
+GGUF = "gguf"  # a GGUF file's own blocks
+COMPILED = (*QUANTIZED, GGUF)  # what the kernels compute, without torch
 # Bytes beside the weights: what Python, its libraries, the bot and its caches take.
 _BESIDE = 500_000_000
 
 
-def choose_precision(precision: str, config: ModelConfig) -> str:
-    """`precision`, or for `auto` int8, which answers as float32 does, and int4 where memory is short.
+def choose_precision(precision: str, config: ModelConfig, has_blocks: bool = False) -> str:
+    """`precision`, or for `auto` what suits the model: its own blocks where it comes quantized, else int8,
+    which answers as float32 does, and int4 where memory is short.
 
-    Raises EngineError for a name that is none.
+    has_blocks: whether it is a GGUF file that the kernels multiply as it is.
+    Raises EngineError for a name that is none, and for blocks that are not there.
     """
-    if precision in PRECISIONS:
+    if precision == GGUF and not has_blocks:
+        raise EngineError("PRECISION=gguf is for a GGUF file whose blocks can be multiplied: use auto")
+    if precision in (*PRECISIONS, GGUF):
         return precision
     if precision != "auto":
-        raise EngineError(f"there is no precision {precision!r}; there are auto, {', '.join(PRECISIONS)}")
+        raise EngineError(
+            f"there is no precision {precision!r}; there are auto, {', '.join((*PRECISIONS, GGUF))}"
+        )
+    if has_blocks:
+        return GGUF
     return "int4" if config.num_parameters + _BESIDE > _memory() else "int8"
 
 

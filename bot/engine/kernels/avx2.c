@@ -35,7 +35,29 @@ TILE ints dot_int8(ints sum, ints weights, ints codes) {
     return sum;
 }
 
+/* Of a file's formats 16 bits have room for so many products of two: codes of 4, 5 and 6 bits have no sign.
+ */
+#define RUN(format, quads) \
+    ((format) == Q8_0 ? 1 : (format) == Q6_K ? 2 : (format) == Q5_0 || (format) == Q5_K ? 4 : (quads))
+
+TILE ints begin_part(ints sum) {
+    return (void)sum, _mm256_setzero_si256();
+}
+
+TILE ints dot_part(int format, ints part, ints weights, ints codes) {
+    if (format == Q8_0)
+        return _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(codes, weights));
+    return dot_int4(part, weights, codes);
+}
+
+TILE ints end_part(ints sum, ints part) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
+}
+
+#include "unpack.h"
 #include "x86_tiles.h"
+
+#include "x86_gguf_tiles.h"
 
 static int supported(void) {
     return processor_has(AVX2);

@@ -35,6 +35,13 @@ TILE floats to_floats(ints numbers) { return _mm512_cvtepi32_ps(numbers); }
 TILE floats load_floats(const float *from) { return _mm512_loadu_ps(from); }
 TILE void store_floats(float *into, floats numbers) { _mm512_storeu_ps(into, numbers); }
 TILE floats broadcast_float(float number) { return _mm512_set1_ps(number); }
+TILE ints broadcast_int(int32_t number) { return _mm512_set1_epi32(number); }
+TILE ints bits_and(ints a, ints b) { return _mm512_and_si512(a, b); }
+TILE ints bits_or(ints a, ints b) { return _mm512_or_si512(a, b); }
+TILE ints shift_right(ints numbers, int by) { return _mm512_srli_epi32(numbers, by); }
+TILE ints nothing(void) { return _mm512_setzero_si512(); }
+TILE ints subtract(ints a, ints b) { return _mm512_sub_epi32(a, b); }
+TILE ints shift_left(ints numbers, int by) { return _mm512_slli_epi32(numbers, by); }
 TILE floats times(floats a, floats b) { return _mm512_mul_ps(a, b); }
 TILE floats multiply_add(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b, c); }
 
@@ -63,7 +70,20 @@ TILE ints whole_int4(ints sum, int32_t correction) { return (void)correction, su
 TILE ints begin_int8(int32_t correction) { return begin_int4(correction); }
 TILE ints dot_int8(ints sum, ints weights, ints x) { return dot_int4(sum, without_sign(weights), x); }
 
+/* Codes of a file's formats have no sign, those of 8 bits neither once they are unpacked. */
+#define RUN(format, quads) (quads)
+TILE ints begin_part(ints sum) { return sum; }
+TILE ints dot_part(int format, ints part, ints weights, ints x) {
+    (void)format;
+    return dot_int4(part, weights, x);
+}
+
+TILE ints end_part(ints sum, ints part) { return (void)sum, part; }
+
+#include "unpack.h"
 #include "x86_tiles.h"
+
+#include "x86_gguf_tiles.h"
 
 static int supported(void) {
     return processor_has(AVX512_VNNI);

@@ -11,7 +11,20 @@ TILE ints whole_int4(ints sum, int32_t correction) { return (void)correction, su
 TILE ints begin_int8(int32_t correction) { return begin_int4(correction); }
 TILE ints dot_int8(ints sum, ints weights, ints x) { return dot_int4(sum, without_sign(weights), x); }
 
+/* Codes of a file's formats have no sign, those of 8 bits neither once they are unpacked. */
+#define RUN(format, quads) (quads)
+TILE ints begin_part(ints sum) { return sum; }
+TILE ints dot_part(int format, ints part, ints weights, ints x) {
+    (void)format;
+    return dot_int4(part, weights, x);
+}
+
+TILE ints end_part(ints sum, ints part) { return (void)sum, part; }
+
+#include "unpack.h"
 #include "x86_tiles.h"
+
+#include "x86_gguf_tiles.h"
 
 static int supported(void) {
     return processor_has(AVX_VNNI);

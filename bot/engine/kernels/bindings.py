@@ -25,6 +25,12 @@ _ELF_64_BIT_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
 _ELF_HEADER = struct.Struct("<40sQ10xHH2x")
 
 
+# `enum format` of kernels.h: this project's own blocks, then those of GGUF files by their names there.
+FORMATS = {
+    name: at for at, name in enumerate(("int8", "int4", "Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"))
+}
+
+
 class KernelsMissing(EngineError):
     """There is no library of these sources; the message says why, and the mend."""
 
@@ -32,14 +38,14 @@ class KernelsMissing(EngineError):
 class Matrix(Structure):
     _fields_ = (
         *((name, c_void_p) for name in ("blocks", "scales", "bias")),
-        *((name, c_int32) for name in ("outputs", "inputs", "bits")),
+        *((name, c_int32) for name in ("outputs", "inputs", "format")),
     )
 
 
 class Layer(Structure):
     _fields_ = (
         *((name, c_void_p) for name in ("attention_norm", "query_norm", "key_norm", "mlp_norm")),
-        *((name, Matrix) for name in ("qkv", "out", "gate", "up", "down")),
+        *((name, Matrix) for name in ("query", "key", "value", "out", "gate", "up", "down")),
     )
 
 
@@ -50,6 +56,7 @@ class Model(Structure):
         *((name, c_int32) for name in ("num_layers", "hidden_size", "num_heads", "num_kv_heads")),
         *((name, c_int32) for name in ("head_dim", "intermediate_size")),
         ("rms_norm_eps", c_float),
+        ("rope_adjacent", c_int32),
     )
 
 

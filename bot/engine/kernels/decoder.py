@@ -16,6 +16,7 @@ from bot.engine.config.arrays import Floats, Rows, StoredTensor
 from bot.engine.config.model_config import ModelConfig
 from bot.engine.errors import EngineError
 from bot.engine.kernels.bindings import (
+    FORMATS,
     Activations,
     Kernels,
     Layer,
@@ -29,7 +30,7 @@ from bot.engine.kernels.bindings import (
 )
 from bot.engine.model.decoder import Chunk
 from bot.engine.model.lm_head import LMHead
-from bot.engine.weights.quantize import block_bytes
+from bot.engine.weights.block_formats import row_shape
 
 Part = Mapping[str, StoredTensor]
 GROUP, BLOCK = 32, 32  # see kernels.h
@@ -42,7 +43,7 @@ _TOKEN = np.dtype(Token)
 class CompiledDecoder:
     """See Decoder. Weights are multiplied as they lie in the memory map; nothing is packed.
 
-    parts: for each part of `fuse.fused_parts` its tensors as `quantize_part` keeps them.
+    parts: for each part of `decoder_parts` its tensors as `quantize_part` keeps them.
     embedding, rows: see LMHead.
     """
 
@@ -78,12 +79,18 @@ class CompiledDecoder:
             config.head_dim,
             config.intermediate_size,
             config.rms_norm_eps,
+            config.rope_adjacent,
         )
 
     @property
     def arithmetic(self) -> dict[str, str]:
         """See bindings.arithmetic."""
         return arithmetic(self._kernels)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all layers and the LM head: what one token needs."""
+        return sum(tensor.data.nbytes for part in self._parts.values() for tensor in part.values())
 
     def enter_thread(self) -> None:
         """See Decoder.enter_thread: the thread pool needs nothing."""
@@ -147,8 +154,11 @@ class CompiledDecoder:
     def _layer(self, number: int) -> Layer:
         config, at = self.config, f"layers.{number}."
         heads, hidden = config.num_heads * config.head_dim, config.hidden_size
+        keys = config.num_kv_heads * config.head_dim
         shapes = {
-            "qkv": (heads + 2 * config.num_kv_heads * config.head_dim, hidden),
+            "query": (heads, hidden),
+            "key": (keys, hidden),
+            "value": (keys, hidden),
             "out": (hidden, heads),
             "gate": (config.intermediate_size, hidden),
             "up": (config.intermediate_size, hidden),
@@ -201,7 +211,7 @@ class _Quantized:
     def __init__(self, rows: int, width: int) -> None:
         groups = -(-width // GROUP)
         self._codes = aligned(rows, groups * GROUP, dtype=np.int8)
-        self._scales, self._corrections = aligned(rows, groups), aligned(rows, groups, dtype=np.int32)
+        self._scales, self._corrections = aligned(rows, groups), aligned(rows, groups, 2, dtype=np.int32)
         arrays = (self._codes, self._scales, self._corrections)
         self.struct = Activations(*(each.ctypes.data for each in arrays), groups)
 
@@ -235,15 +245,21 @@ def _tokens(
 
 def matrix_of(part: Part, outputs: int, inputs: int) -> Matrix:
     """The struct of a part's tensors, which has only their addresses."""
-    scales, bias = part.get("scales"), part.get("bias")
-    bits, blocks, groups = 4 if scales is None else 8, -(-outputs // BLOCK), -(-inputs // GROUP)
+    name = next((name for name in FORMATS if name in part), None)
+    if name is None:
+        raise EngineError(f"the weights have a part of {', '.join(part)} and no blocks: {_MEND}")
+    bias, scales, padded = part.get("bias"), part.get("scales"), -(-outputs // BLOCK) * BLOCK
+    if (scales is None) == (name == "int8"):
+        raise EngineError(
+            f"the weights have {name} {'without' if scales is None else 'with'} scales: {_MEND}"
+        )
     return Matrix(
-        _address(part["blocks"], blocks, groups, block_bytes(bits)),
-        None if scales is None else _address(scales, blocks * BLOCK),
-        None if bias is None else _address(bias, blocks * BLOCK),
+        _address(part[name], padded // BLOCK, *row_shape(name, inputs)),
+        None if scales is None else _address(scales, padded),
+        None if bias is None else _address(bias, padded),
         outputs,
         inputs,
-        bits,
+        FORMATS[name],
     )
 
 

@@ -47,34 +47,44 @@ static void norm_piece(const void *context, int32_t row, int thread) {
     float *normed = scratch_of(step->pass, thread);
     rms_norm(step->pass->states + (int64_t)row * model->hidden_size, step->norm, model->hidden_size,
              model->rms_norm_eps, normed);
-    quantize_row(normed, model->hidden_size, step->activations, step->matrix->bits, step->rows, row);
+    quantize_row(normed, model->hidden_size, step->activations, step->matrix->format, step->rows, row);
+}
+
+/* How many pieces a projection to `heads` heads makes. */
+static int pieces_of(int heads, int head_dim) {
+    int together = heads_together(head_dim);
+    return (heads + together - 1) / together;
 }
 
 /* Some heads of queries, keys or values: normed, rotated, and kept where attention looks for them. */
 static void qkv_piece(const void *context, int32_t piece, int thread) {
     const struct step *step = context;
     const struct pass *pass = step->pass;
+    const struct layer *layer = step->layer;
     const struct model *model = pass->model;
-    int head_dim = model->head_dim, heads = heads_together(head_dim), queries = model->num_heads;
-    int width = heads * head_dim, rotated = queries + model->num_kv_heads;
-    int all = rotated + model->num_kv_heads;
+    int head_dim = model->head_dim, heads = heads_together(head_dim), width = heads * head_dim;
+    const struct matrix *of[] = {&layer->query, &layer->key, &layer->value};
+    const float *norms[] = {layer->query_norm, layer->key_norm, NULL};
+    enum { QUERY, KEY, VALUE } kind = QUERY;
+    int queries = pieces_of(model->num_heads, head_dim), keys = pieces_of(model->num_kv_heads, head_dim);
+    if (piece >= queries) piece -= queries, kind = KEY;
+    if (kind == KEY && piece >= keys) piece -= keys, kind = VALUE;
+    int all = kind == QUERY ? model->num_heads : model->num_kv_heads;
     float *made = scratch_of(pass, thread);
-    int block = piece * (width / BLOCK), end = blocks_of(step->matrix->outputs);
+    int block = piece * (width / BLOCK), end = blocks_of(of[kind]->outputs);
     for (int i = 0; i < width / BLOCK && block + i < end; i++)
-        multiply_block(step->matrix, step->activations, step->rows, block + i, made + i * BLOCK, width);
+        multiply_block(of[kind], step->activations, step->rows, block + i, made + i * BLOCK, width);
     for (int row = 0; row < step->rows; row++) {
         const struct token *token = pass->tokens + row;
         for (int i = 0; i < heads && piece * heads + i < all; i++) {
             int head = piece * heads + i;
             float *numbers = made + (int64_t)row * width + i * head_dim;
-            const float *norm = head < queries ? step->layer->query_norm : step->layer->key_norm;
-            if (head < rotated && norm != NULL)
-                rms_norm(numbers, norm, head_dim, model->rms_norm_eps, numbers);
-            if (head < rotated) rotate(numbers, token->rotation, head_dim);
-            int64_t slot = (int64_t)step->number * 2 * model->num_kv_heads + head - queries;
+            if (norms[kind] != NULL) rms_norm(numbers, norms[kind], head_dim, model->rms_norm_eps, numbers);
+            if (kind != VALUE) rotate(numbers, token->rotation, head_dim, model->rope_adjacent);
+            int64_t slot = (int64_t)(step->number * 2 + (kind == VALUE)) * model->num_kv_heads + head;
             int64_t place = slot * token->capacity + token->before + token->own;
-            float *into = head < queries ? pass->queries + ((int64_t)row * queries + head) * head_dim
-                                         : token->cache + place * head_dim;
+            float *into = kind == QUERY ? pass->queries + ((int64_t)row * all + head) * head_dim
+                                        : token->cache + place * head_dim;
             memcpy(into, numbers, (size_t)head_dim * sizeof *into);
         }
     }
@@ -132,7 +142,7 @@ static void attn_out_piece(const void *context, int32_t place, int thread) {
     const struct model *model = step->pass->model;
     int width = model->num_heads * model->head_dim;
     quantize_row(step->pass->queries + (int64_t)row_at(step, place) * width, width, step->activations,
-                 step->matrix->bits, step->rows, place);
+                 step->matrix->format, step->rows, place);
 }
 
 /* A block of a projection, added to the hidden states. */
@@ -159,8 +169,8 @@ static void inner_piece(const void *context, int32_t block, int thread) {
     for (int row = 0; row < step->rows; row++)
         gate_inner(gate + row * BLOCK, up + row * BLOCK, gate + row * BLOCK);
     for (int row = 0; row < step->rows; row++)
-        quantize_group(gate + row * BLOCK, &pass->inner, step->layer->down.bits,
-                       place_of(&pass->inner, step->rows, row, block));
+        quantize_group(gate + row * BLOCK, &pass->inner, step->layer->down.format,
+                       place_in(&pass->inner, step->rows, row, block));
 }
 
 static void final_norm_piece(const void *context, int32_t row, int thread) {
@@ -184,16 +194,17 @@ static void keep_output_rows(const struct pass *pass) {
 /* All layers over the pass's rows. */
 static void forward(struct pool *pool, const struct pass *pass) {
     const struct model *model = pass->model;
-    int heads = heads_together(model->head_dim), all_heads = model->num_heads + 2 * model->num_kv_heads;
+    int qkv_pieces =
+        pieces_of(model->num_heads, model->head_dim) + 2 * pieces_of(model->num_kv_heads, model->head_dim);
     struct sharing sharing = sharing_of(model);
     struct step step = {.pass = pass, .rows = pass->rows};
     for (int number = 0; number < model->num_layers; number++) {
         const struct layer *layer = step.layer = model->layers + number;
         step.number = number;
 
-        step.norm = layer->attention_norm, step.matrix = &layer->qkv, step.activations = &pass->hidden;
+        step.norm = layer->attention_norm, step.matrix = &layer->query, step.activations = &pass->hidden;
         pool_run(pool, norm_piece, &step, step.rows);
-        pool_run(pool, qkv_piece, &step, (all_heads + heads - 1) / heads);
+        pool_run(pool, qkv_piece, &step, qkv_pieces);
 
         if (number == model->num_layers - 1 && pass->num_outputs < pass->rows) {
             keep_output_rows(pass);
@@ -218,8 +229,9 @@ static void forward(struct pool *pool, const struct pass *pass) {
 static void quantize_piece(const void *context, int32_t row, int thread) {
     (void)thread;
     const struct product *product = context;
-    int inputs = product->matrix->inputs, bits = product->matrix->bits;
-    quantize_row(product->x + (int64_t)row * inputs, inputs, &product->activations, bits, product->rows, row);
+    int inputs = product->matrix->inputs;
+    quantize_row(product->x + (int64_t)row * inputs, inputs, &product->activations, product->matrix->format,
+                 product->rows, row);
 }
 
 static void product_piece(const void *context, int32_t block, int thread) {

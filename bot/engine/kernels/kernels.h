@@ -9,7 +9,10 @@
 
 #include <stdint.h>
 
-enum { GROUP = 32, BLOCK = 32, QUAD = 4, QUADS = GROUP / QUAD };
+enum { GROUP = 32, BLOCK = 32, QUAD = 4, QUADS = GROUP / QUAD, HALVES_OF_GROUP = 2 };
+
+/* How a weight is kept: in this project's own blocks, or in those of a GGUF file (gguf_blocks.h). */
+enum format { INT8, INT4, Q4_0, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K };
 
 /* 32 outputs by 32 inputs. Four inputs (a quad) of one output stand side by side, for that is what a dot
  * product instruction takes; then the same quad of the next output, so that one read serves them all. */
@@ -24,20 +27,21 @@ struct int4_block {
     uint8_t codes[QUADS / 2][BLOCK][QUAD];
 };
 
-/* y = x W^T + bias. blocks: [outputs / 32][inputs / 32], both rounded up; what is beyond is zero.
- * scales: of int8, one for each output, as many as the blocks have; bias: likewise, or NULL. */
+/* y = x W^T + bias. blocks: of INT8 and INT4 [outputs / 32][inputs / 32], both rounded up; what is beyond is
+ * zero. Of a file's formats [outputs / 32][inputs / 32 or 256], see gguf_blocks.h. scales: of INT8, one for
+ * each output, as many as the blocks have; bias: likewise, or NULL. */
 struct matrix {
     const void *blocks;
     const float *scales;
     const float *bias;
-    int32_t outputs, inputs, bits;
+    int32_t outputs, inputs, format;
 };
 
-/* gate and up are apart; qkv is one matrix of queries', keys' and values' heads. Norms that a family does
- * not have are NULL. */
+/* Norms that a family does not have are NULL. Matrices that multiply the same activations are all in this
+ * project's own blocks or all in a file's. */
 struct layer {
     const float *attention_norm, *query_norm, *key_norm, *mlp_norm;
-    struct matrix qkv, out, gate, up, down;
+    struct matrix query, key, value, out, gate, up, down;
 };
 
 struct model {
@@ -45,6 +49,8 @@ struct model {
     const float *norm;
     int32_t num_layers, hidden_size, num_heads, num_kv_heads, head_dim, intermediate_size;
     float rms_norm_eps;
+    int32_t
+        rope_adjacent; /* whether a complex number is two neighbours of a head, and not two of its halves */
 };
 
 /* One token of a pass. cache: its sequence's [layers][2 * kv heads][capacity][head_dim], keys' heads first.
@@ -59,12 +65,14 @@ struct token {
     int32_t before, own, chunk;
 };
 
-/* Rows of quantized activations. corrections: what a group's sum of products begins with, where weights'
- * codes are multiplied without a sign, larger by an offset: -offset * the sum of the group's codes. */
+/* Rows of quantized activations. corrections: what mends a group's sum of products where weights' codes are
+ * multiplied larger by an offset than they are. For INT8 and INT4 -offset * the sum of the group's codes; for
+ * a file's formats, which may differ from matrix to matrix, two: -1 * that sum, and that of the second half.
+ */
 struct activations {
     int8_t *codes;        /* [rows][groups * 32], in an order of the instruction set's (place_of) */
     float *scales;        /* [rows][groups], likewise */
-    int32_t *corrections; /* [rows][groups], likewise */
+    int32_t *corrections; /* [rows][groups][2], likewise: [2] outside the rows side by side */
     int32_t groups;
 };
 

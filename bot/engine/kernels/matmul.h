@@ -4,7 +4,8 @@
  *   OUTPUTS(rows)         how many of the 32 outputs a tile multiplies at once
  *   tile_int8, tile_int4  sums += scale * (group's codes . group's codes) for `rows` rows and 32 outputs,
  *                           from group to group, where `rows` is a constant once inlined
- */
+ *   tile_unpacked         the same of a GGUF file's blocks, unpacked (unpack.h)
+ *   tile_packed           the same of one such block whose scales are unpacked, for one row */
 #ifndef MATMUL_H
 #define MATMUL_H
 
@@ -16,13 +17,10 @@
  * first cache while all rows are multiplied. */
 enum { PART = 32 };
 
-/* Bytes from what a single row reads to what is fetched: memory is that far away. */
-enum { AHEAD = 1024 };
-
 static inline __attribute__((always_inline)) void tile(int rows, const struct matrix *matrix,
                                                        const char *block, struct view x, int groups,
                                                        struct ahead *ahead, float *sums, int stride) {
-    if (matrix->bits == 8)
+    if (matrix->format == INT8)
         tile_int8(rows, (const struct int8_block *)block, x, groups, ahead, sums, stride);
     else
         tile_int4(rows, (const struct int4_block *)block, x, groups, ahead, sums, stride);
@@ -42,20 +40,21 @@ static struct ahead what_follows(const struct matrix *matrix, int groups, int64_
     return (struct ahead){all + following * size, end, lines * 64};
 }
 
-/* sums: [rows][stride], of which 32 columns are written. */
-static void multiply_block(const struct matrix *matrix, const struct activations *x, int rows, int block,
-                           float *sums, int stride) {
-    if (rows == 0) return;
-    int64_t size = matrix->bits == 8 ? sizeof(struct int8_block) : sizeof(struct int4_block);
+static struct view view_of(const struct activations *x, int rows, int row, int group) {
+    struct place place = place_in(x, rows, row, group);
+    return (struct view){x->codes + place.at * GROUP, x->scales + place.at, x->corrections + place.correction,
+                         place.width};
+}
+
+static void multiply_own_blocks(const struct matrix *matrix, const struct activations *x, int rows, int block,
+                                float *sums, int stride) {
+    int64_t size = matrix->format == INT8 ? sizeof(struct int8_block) : sizeof(struct int4_block);
     const char *blocks = (const char *)matrix->blocks + (int64_t)block * x->groups * size;
-    for (int row = 0; row < rows; row++) memset(sums + (int64_t)row * stride, 0, BLOCK * sizeof *sums);
     for (int part = 0; part < x->groups; part += PART) {
         int groups = x->groups - part < PART ? x->groups - part : PART;
         struct ahead ahead = what_follows(matrix, x->groups, size, block, part, rows);
         for (int row = 0; row < rows;) {
-            int64_t at = place_of(x, rows, row, part);
-            struct view some = {x->codes + at * GROUP, x->scales + at, x->corrections + at,
-                                width_of(rows, row)};
+            struct view some = view_of(x, rows, row, part);
             float *into = sums + (int64_t)row * stride;
             const char *weights = blocks + part * size;
             int left = rows - row;
@@ -74,8 +73,74 @@ static void multiply_block(const struct matrix *matrix, const struct activations
             }
         }
     }
+}
+
+/* Groups of a file's blocks unpacked before the next rows are taken: 22 KB, with their scales. */
+enum { UNPACKED = 16 };
+
+/* For a single row a block is unpacked as it is multiplied; for more, some are unpacked first, and multiplied
+ * with all rows while they are in the first cache. */
+static inline __attribute__((always_inline)) void multiply_format(int format, const struct matrix *matrix,
+                                                                  const struct activations *x, int rows,
+                                                                  int block, float *sums, int stride) {
+    struct unpacked unpacked[UNPACKED] __attribute__((aligned(64)));
+    const int together = block_groups_of(format);
+    int64_t size = block_bytes_of(format);
+    const char *at = (const char *)matrix->blocks + (int64_t)block * (x->groups / together) * size;
+    for (int part = 0; part < x->groups; part += UNPACKED) {
+        int groups = x->groups - part < UNPACKED ? x->groups - part : UNPACKED;
+        for (int group = 0; group < groups; group += together, at += size) {
+            for (int64_t line = 0; line < size; line += 64) __builtin_prefetch(at + AHEAD + line, 0, 2);
+            unpack_scales(format, at, unpacked + group);
+            if (rows > 1)
+                unpack_codes(format, at, unpacked + group);
+            else
+                tile_packed(format, at, unpacked + group, view_of(x, rows, 0, part + group), sums);
+        }
+        for (int row = 0; rows > 1 && row < rows;) {
+            struct view some = view_of(x, rows, row, part);
+            float *into = sums + (int64_t)row * stride;
+            int left = rows - row;
+            if (left >= TILE_ROWS) {
+                tile_unpacked(TILE_ROWS, format, unpacked, some, groups, into, stride);
+                row += TILE_ROWS;
+            } else if (left >= 4) {
+                tile_unpacked(4, format, unpacked, some, groups, into, stride);
+                row += 4;
+            } else if (left >= 2) {
+                tile_unpacked(2, format, unpacked, some, groups, into, stride);
+                row += 2;
+            } else {
+                tile_unpacked(1, format, unpacked, some, groups, into, stride);
+                row += 1;
+            }
+        }
+    }
+}
+
+static void multiply_file_blocks(const struct matrix *matrix, const struct activations *x, int rows,
+                                 int block, float *sums, int stride) {
+    switch (matrix->format) {
+    case Q4_0: multiply_format(Q4_0, matrix, x, rows, block, sums, stride); break;
+    case Q5_0: multiply_format(Q5_0, matrix, x, rows, block, sums, stride); break;
+    case Q8_0: multiply_format(Q8_0, matrix, x, rows, block, sums, stride); break;
+    case Q4_K: multiply_format(Q4_K, matrix, x, rows, block, sums, stride); break;
+    case Q5_K: multiply_format(Q5_K, matrix, x, rows, block, sums, stride); break;
+    default: multiply_format(Q6_K, matrix, x, rows, block, sums, stride); break;
+    }
+}
+
+/* sums: [rows][stride], of which 32 columns are written. */
+static void multiply_block(const struct matrix *matrix, const struct activations *x, int rows, int block,
+                           float *sums, int stride) {
+    if (rows == 0) return;
+    for (int row = 0; row < rows; row++) memset(sums + (int64_t)row * stride, 0, BLOCK * sizeof *sums);
+    if (matrix->format == INT8 || matrix->format == INT4)
+        multiply_own_blocks(matrix, x, rows, block, sums, stride);
+    else
+        multiply_file_blocks(matrix, x, rows, block, sums, stride);
     const float *bias = matrix->bias == NULL ? NULL : matrix->bias + (int64_t)block * BLOCK;
-    const float *scales = matrix->bits == 8 ? matrix->scales + (int64_t)block * BLOCK : NULL;
+    const float *scales = matrix->format == INT8 ? matrix->scales + (int64_t)block * BLOCK : NULL;
     for (int row = 0; row < rows; row++) {
         float *y = sums + (int64_t)row * stride;
         if (scales != NULL)

@@ -22,7 +22,10 @@ TILE void whole(int rows, int32x4_t *sum) {
     (void)rows, (void)sum; /* as they are */
 }
 
+#include "unpack.h"
 #include "neon_tiles.h"
+
+#include "neon_gguf_tiles.h"
 
 static int supported(void) {
     return processor_has(DOT_PRODUCT);

@@ -74,7 +74,10 @@ TILE void whole(int rows, int32x4_t *sum) {
     }
 }
 
+#include "unpack.h"
 #include "neon_tiles.h"
+
+#include "neon_gguf_tiles.h"
 
 static int supported(void) {
     return processor_has(INT8_MATRIX);

@@ -69,13 +69,46 @@ TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, in
         for (int row = 0; row < rows; row++) {
             int64_t at = group * x.width + row;
             int32_t sum[BLOCK];
-            for (int o = 0; o < BLOCK; o++) sum[o] = x.corrections[at];
+            for (int o = 0; o < BLOCK; o++) sum[o] = x.corrections[2 * group * x.width + row];
             for (int quad = 0; quad < QUADS; quad++)
                 add_products(codes[quad], x.codes + at * GROUP + quad * QUAD, sum);
             float *into = sums + row * stride;
             for (int o = 0; o < BLOCK; o++) into[o] += (float)sum[o] * scales[o] * x.scales[at];
         }
     }
+}
+
+#include "unpack.h"
+
+TILE void tile_unpacked(int rows, int format, const struct unpacked *unpacked, struct view x, int groups,
+                        float *sums, int stride) {
+    int halves = halves_of(format), quads = QUADS / halves;
+    for (int group = 0; group < groups; group++, next_group(&x)) {
+        const struct unpacked *own = unpacked + group;
+        for (int row = 0; row < rows; row++) {
+            const int8_t *codes = x.codes + row * GROUP;
+            /* Without a sign, since of NaN they may be anything. */
+            uint32_t whole = (uint32_t)x.corrections[row], second = (uint32_t)x.corrections[row + x.width];
+            float *into = sums + row * stride;
+            for (int half = 0; half < halves; half++) {
+                uint32_t begin = halves == 1 ? whole : half ? second : whole - second;
+                int32_t sum[BLOCK];
+                for (int o = 0; o < BLOCK; o++) sum[o] = (int32_t)(begin * (uint32_t)offset_of(format));
+                for (int quad = half * quads; quad < (half + 1) * quads; quad++)
+                    add_products((const int8_t(*)[QUAD])own->codes[quad], codes + quad * QUAD, sum);
+                for (int o = 0; o < BLOCK; o++)
+                    into[o] += (float)sum[o] * own->scales[half][o] * x.scales[row];
+            }
+            if (has_mins(format))
+                for (int o = 0; o < BLOCK; o++)
+                    into[o] += own->mins[o] * (x.scales[row] * (float)x.corrections[row]);
+        }
+    }
+}
+
+TILE void tile_packed(int format, const void *block, struct unpacked *unpacked, struct view x, float *sums) {
+    unpack_codes(format, block, unpacked);
+    tile_unpacked(1, format, unpacked, x, block_groups_of(format), sums, 0);
 }
 
 static int supported(void) {

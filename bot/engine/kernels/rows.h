@@ -36,14 +36,14 @@ static void rms_norm(const float *numbers, const float *weight, int size, float 
 }
 
 /* A head's query or key turned by its position (Su et al., RoFormer, 2021): numbers i and i + half of it are
- * one complex number. */
-static void rotate(float *head, const float *rotation, int head_dim) {
-    int half = head_dim / 2;
+ * one complex number, or where they are adjacent 2i and 2i + 1. */
+static void rotate(float *head, const float *rotation, int head_dim, int adjacent) {
+    int half = head_dim / 2, step = adjacent ? 2 : 1, apart = adjacent ? 1 : half;
 #pragma omp simd
     for (int i = 0; i < half; i++) {
-        float real = head[i], imaginary = head[i + half];
-        head[i] = real * rotation[i] - imaginary * rotation[i + half];
-        head[i + half] = imaginary * rotation[i] + real * rotation[i + half];
+        float real = head[i * step], imaginary = head[i * step + apart];
+        head[i * step] = real * rotation[i] - imaginary * rotation[i + half];
+        head[i * step + apart] = imaginary * rotation[i] + real * rotation[i + half];
     }
 }
 

@@ -30,7 +30,7 @@ struct view {
 TILE void next_group(struct view *x) {
     x->codes += x->width * GROUP;
     x->scales += x->width;
-    x->corrections += x->width;
+    x->corrections += x->width * 2;
 }
 
 /* What will be multiplied next, fetched into the second cache meanwhile, a few lines a group: memory would

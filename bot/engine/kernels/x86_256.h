@@ -35,6 +35,12 @@ TILE floats to_floats(ints numbers) { return _mm256_cvtepi32_ps(numbers); }
 TILE floats load_floats(const float *from) { return _mm256_loadu_ps(from); }
 TILE void store_floats(float *into, floats numbers) { _mm256_storeu_ps(into, numbers); }
 TILE floats broadcast_float(float number) { return _mm256_set1_ps(number); }
+TILE ints bits_and(ints a, ints b) { return _mm256_and_si256(a, b); }
+TILE ints bits_or(ints a, ints b) { return _mm256_or_si256(a, b); }
+TILE ints shift_right(ints numbers, int by) { return _mm256_srli_epi32(numbers, by); }
+TILE ints nothing(void) { return _mm256_setzero_si256(); }
+TILE ints subtract(ints a, ints b) { return _mm256_sub_epi32(a, b); }
+TILE ints shift_left(ints numbers, int by) { return _mm256_slli_epi32(numbers, by); }
 TILE floats times(floats a, floats b) { return _mm256_mul_ps(a, b); }
 TILE floats multiply_add(floats a, floats b, floats c) { return _mm256_fmadd_ps(a, b, c); }
 

@@ -33,8 +33,8 @@ class Layer:
 
     def __init__(self, parts: Mapping[str, Mapping[str, StoredTensor]], number: int) -> None:
         at = f"layers.{number}."
-        self.qkv, self.out, self.gate, self.up, self.down = (
-            Linear(parts[at + name]) for name in ("qkv", "out", "gate", "up", "down")
+        self.query, self.key, self.value, self.out, self.gate, self.up, self.down = (
+            Linear(parts[at + name]) for name in ("query", "key", "value", "out", "gate", "up", "down")
         )
         self.attention_norm, self.mlp_norm = (
             as_torch(parts[at + name][""]) for name in ("attention_norm", "mlp_norm")
@@ -88,7 +88,8 @@ class TorchDecoder:
         cosines, sines = (table[positions][:, None] for table in (self._cosines, self._sines))
         x = torch.from_numpy(self._head.embed([token for chunk in chunks for token in chunk.tokens]))
         for number, layer in enumerate(self._layers):
-            qkv = layer.qkv(self._rms_norm(x, layer.attention_norm))
+            normed = self._rms_norm(x, layer.attention_norm)
+            qkv = torch.cat([layer.query(normed), layer.key(normed), layer.value(normed)], 1)
             states = qkv.view(len(x), -1, self.config.head_dim)
             self._rotate(states, layer, cosines, sines)
             attn_out = attention(number, states)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bot.engine.config.arrays import Floats, Rows, StoredTensor
 from bot.engine.config.model_config import ModelConfig
-from bot.engine.weights.gguf import GGUFError, GGUFFile
+from bot.engine.weights.gguf import GGUFError, GGUFFile, GGUFTensor
 from bot.engine.weights.gguf_config import EMBEDDING, HEAD, ROPE_FACTORS
 
 OUTER = {
@@ -53,6 +54,18 @@ class GGUFCheckpoint:
                 numbers = _in_halves(numbers, count)
         # torch warns of memory that cannot be written to, as the file's map.
         return StoredTensor(numbers if numbers.flags.writeable else numbers.copy(), "F32")
+
+    def stored(self, name: str) -> GGUFTensor:
+        """What the file says of a tensor. Raises GGUFError if it is not there."""
+        return self._source.tensors[self._own(name)]
+
+    def bytes_of(self, name: str) -> NDArray[np.uint8]:
+        """A tensor as it is stored, in the file's own order of rows. Raises GGUFError if it is not there."""
+        return self._source.bytes_of(self._own(name))
+
+    def stored_floats(self, name: str) -> Floats:
+        """The same as float32."""
+        return self._source.floats(self._own(name))
 
     def rows_of(self, name: str) -> Rows:
         """A matrix, not one of queries or keys, of which some rows are read. Raises GGUFError."""

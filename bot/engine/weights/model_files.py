@@ -13,11 +13,13 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from bot.engine.config.model_config import ModelConfig, read_model_config
+from bot.engine.config.precision import GGUF, choose_precision
 from bot.engine.errors import EngineError
 from bot.engine.weights.checkpoint import Checkpoint, Tensors
 from bot.engine.weights.gguf import GGUFError, GGUFFile
 from bot.engine.weights.gguf_checkpoint import GGUFCheckpoint
 from bot.engine.weights.gguf_config import read_gguf_config
+from bot.engine.weights.gguf_parts import other_formats
 
 CONFIG, SUFFIX = "config.json", ".gguf"
 _SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
@@ -48,11 +50,20 @@ class ModelFiles:
             raise GGUFError(f"{self.path} holds no GGUF file: give one")
         return _open(self.gguf)
 
-    def config(self) -> ModelConfig:
-        """The config for weights in the hub's order, which `checkpoint` gives. Raises EngineError."""
+    def config(self, precision: str = "") -> ModelConfig:
+        """The config for weights of a precision: in the hub's order, but for a file's own blocks.
+
+        Raises EngineError.
+        """
         if self.gguf is None:
             return read_model_config(self.path)
-        return replace(read_gguf_config(self.source), rope_adjacent=False)
+        found = read_gguf_config(self.source)
+        return found if precision == GGUF else replace(found, rope_adjacent=False)
+
+    def choose_precision(self, named: str) -> str:
+        """See `precision.choose_precision`. Raises EngineError."""
+        has_blocks = self.gguf is not None and not other_formats(self.gguf_checkpoint(), self.config())
+        return choose_precision(named, self.config(), has_blocks)
 
     def checkpoint(self) -> Tensors:
         """The tensors by the hub's names. Raises EngineError."""

@@ -14,17 +14,17 @@ from pathlib import Path
 from filelock import FileLock
 
 from bot.engine.config.arrays import StoredTensor
-from bot.engine.config.model_config import ModelConfig
-from bot.engine.config.precision import choose_precision
+from bot.engine.config.precision import GGUF
 from bot.engine.errors import EngineError
-from bot.engine.weights.fuse import count_parts, fused_parts
+from bot.engine.weights.gguf_parts import gguf_parts
 from bot.engine.weights.model_files import ModelFiles, beside, directory_of
-from bot.engine.weights.quantize import quantize_part
+from bot.engine.weights.parts import decoder_parts, part_sources
+from bot.engine.weights.quantize import KeptPart, quantize_part
 from bot.engine.weights.safetensors import SafetensorsFile, SafetensorsWriter
 
 log = logging.getLogger(__name__)
 
-VERSION = "2"
+VERSION = "3"
 LOCK = ".prepare.lock"
 
 Progress = Callable[[int, int], None]  # parts done, parts in all
@@ -74,14 +74,13 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
     there already and belongs to these weights, nothing is done. Of two calls at once, also from other
     processes, the second waits and finds the first one's file.
     """
-    config = ModelFiles(directory).config()
-    precision = choose_precision(precision, config)
+    precision = ModelFiles(directory).choose_precision(precision)
     file = prepared_file(directory, precision)
     if open_prepared(directory, precision) is None:  # else the directory may be read-only
         with locked(directory):
             if open_prepared(directory, precision) is None:
                 try:
-                    _write(file, directory, precision, config, progress)
+                    _write(file, directory, precision, progress)
                 except OSError as problem:
                     raise EngineError(
                         f"{file} cannot be written: {problem.strerror or problem}; "
@@ -105,18 +104,25 @@ def locked(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def _write(
-    file: Path, directory: Path, precision: str, config: ModelConfig, progress: Progress | None
-) -> None:
-    checkpoint = ModelFiles(directory).checkpoint()
-    total = count_parts(config)
-    metadata = _metadata(directory, precision)
-    with SafetensorsWriter(file, metadata) as writer:
-        for done, part in enumerate(fused_parts(checkpoint, config), start=1):
-            for name, tensor in quantize_part(part, precision).items():
-                writer.add(f"{part.name}/{name}", tensor)
+def kept_parts(model: ModelFiles, precision: str) -> Iterator[tuple[str, KeptPart]]:
+    """What a precision keeps of each part, made of the model's own files now. Raises EngineError."""
+    config = model.config(precision)
+    if precision == GGUF:
+        yield from gguf_parts(model.gguf_checkpoint(), config)
+        return
+    for part in decoder_parts(model.checkpoint(), config):
+        yield part.name, quantize_part(part, precision)
+
+
+def _write(file: Path, directory: Path, precision: str, progress: Progress | None) -> None:
+    model = ModelFiles(directory)
+    total = sum(1 for _ in part_sources(model.checkpoint(), model.config()))
+    with SafetensorsWriter(file, _metadata(directory, precision)) as writer:
+        for done, (name, kept) in enumerate(kept_parts(model, precision), start=1):
+            for tensor_name, tensor in kept.items():
+                writer.add(f"{name}/{tensor_name}", tensor)
             if progress is not None:
-                progress(min(done, total), total)
+                progress(done, total)
 
 
 def _metadata(directory: Path, precision: str) -> dict[str, str]:

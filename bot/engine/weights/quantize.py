@@ -13,18 +13,21 @@ from numpy.typing import NDArray
 
 from bot.engine.config.arrays import Floats, StoredTensor, to_bfloat16
 from bot.engine.config.precision import QUANTIZED
-from bot.engine.weights.fuse import Part
+from bot.engine.weights.block_formats import BLOCK, GROUP, row_shape
+from bot.engine.weights.parts import Part
 
-GROUP, BLOCK, QUAD = 32, 32, 4
+QUAD = 4
 # Of a group's range: cutting outliers can serve the rest.
 _SHRINKS = (1.0, 0.94, 0.88, 0.82, 0.75)
 _AT_ONCE = 1 << 17  # weights quantized at once: what stays in the processor's cache
 
 Codes = NDArray[np.uint8]
+KeptPart = dict[str, StoredTensor]
 
 
-def quantize_part(part: Part, precision: str) -> dict[str, StoredTensor]:
-    """What `precision` keeps of a part: a norm under the empty name, a projection and its bias by theirs.
+def quantize_part(part: Part, precision: str) -> KeptPart:
+    """What `precision` keeps of a part: a norm under the empty name; of a projection its blocks under the
+    name of their format (`bindings.FORMATS`), the scales of int8, and the bias.
 
     The LM head is never in int4: it decides between tokens whose logits are close.
     """
@@ -35,7 +38,8 @@ def quantize_part(part: Part, precision: str) -> dict[str, StoredTensor]:
     bits = 8 if precision == "int8" or part.name == "head" else 4
     outputs, inputs = part.weight.data.shape
     padded, groups = -(-outputs // BLOCK) * BLOCK, -(-inputs // GROUP)
-    blocks = np.empty((padded // BLOCK, groups, block_bytes(bits)), np.uint8)
+    kind = "int8" if bits == 8 else "int4"
+    blocks = np.empty((padded // BLOCK, *row_shape(kind, inputs)), np.uint8)
     scales = np.zeros(padded, np.float32)
     for some in _slices(padded, groups * GROUP):
         weight = np.zeros((some.stop - some.start, groups * GROUP), np.float32)
@@ -47,17 +51,12 @@ def quantize_part(part: Part, precision: str) -> dict[str, StoredTensor]:
             blocks[into] = pack_int8(codes)
         else:
             blocks[into] = pack_int4(*quantize_int4(weight))
-    kept = {"blocks": StoredTensor(blocks, "U8")}
+    kept = {kind: StoredTensor(blocks, "U8")}
     if bits == 8:
         kept["scales"] = StoredTensor(scales, "F32")
     if part.bias is not None:
         kept["bias"] = StoredTensor(np.pad(part.bias, (0, padded - outputs)), "F32")
     return kept
-
-
-def block_bytes(bits: int) -> int:
-    """The size of a block of codes with so many bits, an int4 block's scales included."""
-    return BLOCK * GROUP if bits == 8 else BLOCK * GROUP // 2 + BLOCK * 2
 
 
 def quantize_int8(weight: Floats) -> tuple[NDArray[np.int8], Floats]:

@@ -2,24 +2,32 @@
  * of every processor, under an emulator too. Without an argument: which kernels this processor has.
  *
  * A request is whole numbers of 32 bits (the first tells which: struct product_request, struct pass_request),
- * then matrices, rows and sequences as kernels.h has them; the answer is the result's floats, and of a pass
- * all keys and values after them. All memory is as large as the kernels may use, and no byte larger. */
+ * then matrices (struct matrix_request), rows and sequences as kernels.h has them; the answer is the result's
+ * floats, and of a pass all keys and values after them. All memory is as large as the kernels may use, and no
+ * byte larger. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define INT8_OFFSET 0
+#define TILE_ROWS 1
 #include "kernels.h"
 #include "thread_pool.h"
+#include "unpack.h"
 
-enum { MULTIPLY, FORWARD };
+enum { MULTIPLY, FORWARD, DEQUANTIZE };
+
+struct matrix_request {
+    int32_t format, outputs, inputs, has_bias;
+};
 
 struct product_request {
-    int32_t threads, rows, bits, outputs, inputs, has_bias;
+    int32_t threads, rows;
 };
 
 struct pass_request {
-    int32_t threads, rows, bits, num_layers, hidden_size, num_heads, num_kv_heads, head_dim, intermediate_size;
-    int32_t has_head_norms, has_bias, num_outputs, longest, sequences, scratch_bytes;
+    int32_t threads, rows, num_layers, hidden_size, num_heads, num_kv_heads, head_dim, intermediate_size;
+    int32_t has_head_norms, rope_adjacent, num_outputs, longest, sequences, scratch_bytes;
     float rms_norm_eps;
 };
 
@@ -61,20 +69,26 @@ static float *floats(size_t count) {
     return received(count * sizeof(float));
 }
 
-static struct matrix matrix(int outputs, int inputs, int bits, int has_bias) {
-    struct matrix found = {NULL, NULL, NULL, outputs, inputs, bits};
-    int padded = round_up(outputs), groups = round_up(inputs) / GROUP;
-    size_t block = bits == 8 ? sizeof(struct int8_block) : sizeof(struct int4_block);
+static struct matrix matrix(void) {
+    struct matrix_request r;
+    receive(&r, sizeof r);
+    struct matrix found = {NULL, NULL, NULL, r.outputs, r.inputs, r.format};
+    int padded = round_up(r.outputs), groups = round_up(r.inputs) / GROUP;
+    size_t block = r.format == INT8   ? sizeof(struct int8_block)
+                   : r.format == INT4 ? sizeof(struct int4_block)
+                                      : (size_t)block_bytes_of(r.format);
+    if (r.format != INT8 && r.format != INT4) groups /= block_groups_of(r.format);
     found.blocks = received((size_t)(padded / BLOCK * groups) * block);
-    if (bits == 8) found.scales = floats((size_t)padded);
-    if (has_bias) found.bias = floats((size_t)padded);
+    if (r.format == INT8) found.scales = floats((size_t)padded);
+    if (r.has_bias) found.bias = floats((size_t)padded);
     return found;
 }
 
 static struct activations activations(int rows, int inputs) {
     int groups = round_up(inputs) / GROUP;
     size_t all = (size_t)rows * (size_t)groups;
-    return (struct activations){room(all * GROUP), room(all * sizeof(float)), room(all * sizeof(int32_t)), groups};
+    return (struct activations){room(all * GROUP), room(all * sizeof(float)), room(2 * all * sizeof(int32_t)),
+                                groups};
 }
 
 static struct pool *pool_of(int threads) {
@@ -91,32 +105,28 @@ static void answer_product(const struct kernels *kernels) {
     struct product_request request;
     receive(&request, sizeof request);
     size_t rows = (size_t)request.rows, scratch = rows * BLOCK * sizeof(float);
-    struct matrix weights = matrix(request.outputs, request.inputs, request.bits, request.has_bias);
+    struct matrix weights = matrix();
     struct pool *pool = pool_of(request.threads);
     struct product product = {.matrix = &weights,
-                              .x = floats(rows * (size_t)request.inputs),
-                              .y = room(rows * (size_t)request.outputs * sizeof(float)),
-                              .activations = activations(request.rows, request.inputs),
+                              .x = floats(rows * (size_t)weights.inputs),
+                              .y = room(rows * (size_t)weights.outputs * sizeof(float)),
+                              .activations = activations(request.rows, weights.inputs),
                               .scratch = room((size_t)pool_threads(pool) * scratch),
                               .scratch_bytes = (int64_t)scratch,
                               .rows = request.rows};
     kernels->multiply(pool, &product);
     pool_close(pool);
-    answer(product.y, rows * (size_t)request.outputs);
+    answer(product.y, rows * (size_t)weights.outputs);
 }
 
 static struct layer layer(const struct pass_request *r) {
     struct layer found = {0};
-    int heads = r->num_heads * r->head_dim, keys = r->num_kv_heads * r->head_dim;
     found.attention_norm = floats((size_t)r->hidden_size);
     if (r->has_head_norms) found.query_norm = floats((size_t)r->head_dim);
     if (r->has_head_norms) found.key_norm = floats((size_t)r->head_dim);
     found.mlp_norm = floats((size_t)r->hidden_size);
-    found.qkv = matrix(heads + 2 * keys, r->hidden_size, r->bits, r->has_bias);
-    found.out = matrix(r->hidden_size, heads, r->bits, 0);
-    found.gate = matrix(r->intermediate_size, r->hidden_size, r->bits, 0);
-    found.up = matrix(r->intermediate_size, r->hidden_size, r->bits, 0);
-    found.down = matrix(r->hidden_size, r->intermediate_size, r->bits, 0);
+    found.query = matrix(), found.key = matrix(), found.value = matrix(), found.out = matrix();
+    found.gate = matrix(), found.up = matrix(), found.down = matrix();
     return found;
 }
 
@@ -127,8 +137,9 @@ static void answer_pass(const struct kernels *kernels) {
     int heads = r.num_heads * r.head_dim;
     struct layer *layers = room((size_t)r.num_layers * sizeof *layers);
     for (int i = 0; i < r.num_layers; i++) layers[i] = layer(&r);
-    struct model model = {layers,         floats(hidden), r.num_layers,        r.hidden_size,  r.num_heads,
-                          r.num_kv_heads, r.head_dim,     r.intermediate_size, r.rms_norm_eps};
+    struct model model = {layers,         floats(hidden), r.num_layers, r.hidden_size,
+                          r.num_heads,    r.num_kv_heads, r.head_dim,   r.intermediate_size,
+                          r.rms_norm_eps, r.rope_adjacent};
     float *caches[16];
     size_t sizes[16];
     struct token *tokens = room(rows * sizeof *tokens);
@@ -170,6 +181,30 @@ static void answer_pass(const struct kernels *kernels) {
     for (int i = 0; i < r.sequences && i < 16; i++) answer(caches[i], sizes[i]);
 }
 
+/* The numbers of a file's matrix, [outputs][inputs]. */
+static void answer_numbers(void) {
+    struct matrix weights = matrix();
+    int format = weights.format, together = block_groups_of(format), groups = weights.inputs / GROUP;
+    float *row = room((size_t)weights.inputs * sizeof *row);
+    for (int output = 0; output < weights.outputs; output++) {
+        const char *block = weights.blocks;
+        block += (int64_t)(output / BLOCK * (groups / together)) * block_bytes_of(format);
+        for (int group = 0; group < groups; group++) {
+            struct unpacked unpacked[8], *own = unpacked + group % together;
+            const char *at = block + group / together * block_bytes_of(format);
+            unpack_scales(format, at, unpacked);
+            unpack_codes(format, at, unpacked);
+            for (int i = 0; i < GROUP; i++) {
+                int o = output % BLOCK, code = (int)(own->codes[i / QUAD][o] >> i % QUAD * 8 & 255);
+                code = format == Q8_0 ? (int8_t)code : code - offset_of(format);
+                float number = own->scales[i / (GROUP / halves_of(format))][o] * (float)code;
+                row[group * GROUP + i] = has_mins(format) ? number - own->mins[o] : number;
+            }
+        }
+        answer(row, (size_t)weights.inputs);
+    }
+}
+
 int main(int count, char **arguments) {
     for (const struct kernels *const *each = kernels_all(); *each != NULL; each++) {
         if (count == 1 && (*each)->supported()) puts((*each)->name);
@@ -178,6 +213,7 @@ int main(int count, char **arguments) {
         while (fread(&what, sizeof what, 1, stdin) == 1) {
             if (what == MULTIPLY) answer_product(*each);
             if (what == FORWARD) answer_pass(*each);
+            if (what == DEQUANTIZE) answer_numbers();
             free_rooms();
             fflush(stdout);
         }

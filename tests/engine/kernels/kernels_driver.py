@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import struct
 import subprocess
@@ -12,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.engine.kernels.bindings import Pass, Token, load_library
+from bot.engine.kernels.bindings import FORMATS, Pass, Token, load_library
 from bot.engine.kernels.build_library import (
     HERE,
     INSTRUCTION_SETS,
@@ -25,10 +27,11 @@ from bot.engine.kernels.build_library import (
     system_compiler,
     zig_compiler,
 )
-from bot.engine.weights.quantize import BLOCK, GROUP, block_bytes, pack_int4, pack_int8
+from bot.engine.weights.block_formats import BLOCK, GGUF_FORMATS, GROUP, row_shape, turn
+from bot.engine.weights.quantize import pack_int4, pack_int8
 
 ROOM = Path(__file__).parent
-_MULTIPLY, _FORWARD = 0, 1  # see driver.c
+_MULTIPLY, _FORWARD, _DEQUANTIZE = 0, 1, 2  # see driver.c
 QEMU = "qemu-aarch64-static"
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
 Floats = NDArray[np.float32]
@@ -40,35 +43,99 @@ class ToolMissing(Exception):
 
 @dataclass
 class Matrix:
-    """A quantized matrix: codes as they are multiplied, without int4's offset."""
+    """A matrix of weights, as the driver reads it and as numbers."""
 
-    bits: int
-    codes: NDArray[np.int64]  # [outputs, inputs]
-    scales: Floats  # [outputs], of int4 [outputs, groups] in bfloat16
-    bias: Floats | None = None
+    format: str
+    bias: Floats | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        raise NotImplementedError
+
+    def blocks(self) -> bytes:
+        raise NotImplementedError
+
+    def numbers(self) -> NDArray[np.float64]:
+        """[outputs, inputs]."""
+        raise NotImplementedError
 
     def packed(self) -> bytes:
         """As driver.c reads it."""
-        outputs, inputs = self.codes.shape
-        more = ((0, -outputs % BLOCK), (0, -inputs % GROUP))
-        codes = np.pad(self.codes, more)
-        bias = b"" if self.bias is None else np.pad(self.bias, more[0]).tobytes()
-        if self.bits == 8:
-            return pack_int8(codes.astype(np.int8)).tobytes() + np.pad(self.scales, more[0]).tobytes() + bias
-        upper = (np.pad(self.scales, (more[0], (0, 0))).view(np.uint32) >> 16).astype(np.uint16)
-        return pack_int4((codes + 8).astype(np.uint8), upper).tobytes() + bias
+        outputs, inputs = self.shape
+        header = struct.pack("4i", FORMATS[self.format], outputs, inputs, self.bias is not None)
+        bias = b"" if self.bias is None else np.pad(self.bias, (0, -outputs % BLOCK)).tobytes()
+        return header + self.blocks() + bias
 
     def product(self, x: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """x W^T + bias over the quantized x, and how far float32 sums from group to group may be from it."""
-        more = -x.shape[1] % GROUP
-        weights = np.pad(self.codes, ((0, 0), (0, more))).reshape(len(self.codes), -1, GROUP)
-        codes, scales = quantized(np.pad(x, ((0, 0), (0, more))).reshape(len(x), -1, GROUP))
-        x, scale = codes * scales[:, :, None], self.scales.astype(np.float64)
-        weights = weights * (scale[:, None, None] if self.bits == 8 else scale[:, :, None])
+        more = ((0, 0), (0, -x.shape[1] % GROUP))
+        codes, scales = quantized(np.pad(x, more).reshape(len(x), -1, GROUP))
+        x, weights = (codes * scales[:, :, None]).reshape(len(x), -1), np.pad(self.numbers(), more)
         bias = np.zeros(len(weights)) if self.bias is None else self.bias.astype(np.float64)
-        size = np.tensordot(np.abs(x), np.abs(weights), ((1, 2), (1, 2))) + np.abs(bias)
-        right = np.tensordot(x, weights, ((1, 2), (1, 2))) + bias
-        return right, size * (codes.shape[1] + 8) * 2.0**-24 + 1e-37
+        size = np.abs(x) @ np.abs(weights).T + np.abs(bias)
+        return x @ weights.T + bias, size * (codes.shape[1] + 8) * 2.0**-24 + 1e-37
+
+
+@dataclass
+class OwnMatrix(Matrix):
+    """int8 or int4. Codes are as they are multiplied, without int4's offset."""
+
+    codes: NDArray[np.int64]  # [outputs, inputs]
+    scales: Floats  # [outputs], of int4 [outputs, groups] in bfloat16
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.codes.shape
+
+    def blocks(self) -> bytes:
+        outputs, inputs = self.shape
+        more = ((0, -outputs % BLOCK), (0, -inputs % GROUP))
+        codes = np.pad(self.codes, more)
+        if self.format == "int8":
+            return pack_int8(codes.astype(np.int8)).tobytes() + np.pad(self.scales, more[0]).tobytes()
+        upper = (np.pad(self.scales, (more[0], (0, 0))).view(np.uint32) >> 16).astype(np.uint16)
+        return pack_int4((codes + 8).astype(np.uint8), upper).tobytes()
+
+    def numbers(self) -> NDArray[np.float64]:
+        scales = self.scales.astype(np.float64)
+        if self.format == "int8":
+            return self.codes * scales[:, None]
+        return self.codes * scales.repeat(GROUP, 1)[:, : self.codes.shape[1]]
+
+
+@dataclass
+class FileMatrix(Matrix):
+    """Rows of a GGUF file."""
+
+    rows: NDArray[np.uint8]  # [outputs, bytes]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        block = GGUF_FORMATS[self.format]
+        return len(self.rows), self.rows.shape[1] // block.size * block.inputs
+
+    def blocks(self) -> bytes:
+        return turn(self.rows, self.format).tobytes()
+
+    def as_file(self) -> Floats:
+        """Its numbers, as the format's own library has them."""
+        found: Floats = gguf.dequantize(self.rows, gguf.GGMLQuantizationType[self.format])
+        return found
+
+    def numbers(self) -> NDArray[np.float64]:
+        return self.as_file().astype(np.float64)
+
+    def product(self, x: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See Matrix. Where there are mins, a weight is a difference, whose parts may be larger."""
+        right, bound = super().product(x)
+        if self.format in ("Q4_K", "Q5_K"):
+            codes, scales = quantized(x.reshape(len(x), -1, GROUP))
+            outputs, inputs = self.shape
+            head = self.rows.reshape(outputs, -1, GGUF_FORMATS[self.format].size)[:, :, 2:4]
+            mins = np.abs(np.ascontiguousarray(head).view(np.float16)[..., 0].astype(np.float64)) * 63
+            sums = np.abs(codes).sum(2) * scales
+            bound = bound + sums @ mins.repeat(8, 1).T * (inputs / GROUP + 8) * 2.0**-23
+        return right, bound
 
 
 def quantized(groups: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -145,11 +212,15 @@ class Driver:
 
     def multiply(self, matrix: Matrix, x: Floats, threads: int = 1) -> Floats:
         """x W^T + bias, [rows, outputs]."""
-        (outputs, inputs), rows = matrix.codes.shape, len(x)
-        header = struct.pack(
-            "7i", _MULTIPLY, threads, rows, matrix.bits, outputs, inputs, matrix.bias is not None
-        )
+        outputs, rows = matrix.shape[0], len(x)
+        header = struct.pack("3i", _MULTIPLY, threads, rows)
         return self._ask([header, matrix.packed(), x.tobytes()], rows * outputs).reshape(rows, outputs)
+
+    def dequantize(self, matrix: FileMatrix) -> Floats:
+        """The numbers of a matrix, [outputs, inputs]."""
+        outputs, inputs = matrix.shape
+        parts = [struct.pack("i", _DEQUANTIZE), matrix.packed()]
+        return self._ask(parts, outputs * inputs).reshape(outputs, inputs)
 
     def forward(self, pool: int, work: Any) -> None:
         """In place of the kernels' own: what a CompiledDecoder hands over, computed by this processor."""
@@ -158,20 +229,28 @@ class Driver:
         hidden, head_dim, rows = model.hidden_size, model.head_dim, given.rows
         tokens = np.frombuffer(string_at(given.tokens, rows * sizeof(Token)), np.dtype(Token))
         sequences = tokens[tokens["own"] == 0]
-        first = layers[0]
         header = (
-            *(_FORWARD, load_library().pool_threads(pool), rows, first.qkv.bits, model.num_layers, hidden),
+            *(_FORWARD, load_library().pool_threads(pool), rows, model.num_layers, hidden),
             *(model.num_heads, model.num_kv_heads, head_dim, model.intermediate_size),
-            *(bool(first.query_norm), bool(first.qkv.bias), given.num_outputs, given.longest),
+            *(bool(layers[0].query_norm), model.rope_adjacent, given.num_outputs, given.longest),
             *(len(sequences), given.scratch_bytes, model.rms_norm_eps),
         )
-        parts = [struct.pack("16if", *header)]
+        parts = [struct.pack("15if", *header)]
         for layer in layers[: model.num_layers]:
             norms = ((layer.attention_norm, hidden), (layer.query_norm, head_dim), (layer.key_norm, head_dim))
             parts += [string_at(norm, 4 * size) for norm, size in (*norms, (layer.mlp_norm, hidden)) if norm]
-            for matrix in (layer.qkv, layer.out, layer.gate, layer.up, layer.down):
-                padded, groups = -(-matrix.outputs // BLOCK) * BLOCK, -(-matrix.inputs // GROUP)
-                parts.append(string_at(matrix.blocks, padded // BLOCK * groups * block_bytes(matrix.bits)))
+            for matrix in (
+                *(layer.query, layer.key, layer.value, layer.out),
+                layer.gate,
+                layer.up,
+                layer.down,
+            ):
+                padded, name = -(-matrix.outputs // BLOCK) * BLOCK, list(FORMATS)[matrix.format]
+                sizes = (matrix.format, matrix.outputs, matrix.inputs, bool(matrix.bias))
+                parts.append(struct.pack("4i", *sizes))
+                parts.append(
+                    string_at(matrix.blocks, padded // BLOCK * math.prod(row_shape(name, matrix.inputs)))
+                )
                 parts += [string_at(each, 4 * padded) for each in (matrix.scales, matrix.bias) if each]
         parts += [string_at(model.norm, 4 * hidden)]
         parts += [string_at(int(each), 4 * head_dim) for each in tokens["rotation"]]

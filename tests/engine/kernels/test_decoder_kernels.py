@@ -13,9 +13,9 @@ import pytest
 import torch
 from model_shapes import SHAPES
 from random_model import random_model
+from rounded_decoder import CLOSE, error, rounded
 
 from bot.engine import EngineError
-from bot.engine.config.arrays import Floats
 from bot.engine.config.precision import QUANTIZED
 from bot.engine.factory import open_decoder
 from bot.engine.kernels import decoder as decoder_of_kernels
@@ -24,32 +24,8 @@ from bot.engine.kernels.build_library import HERE
 from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.model.decoder import Chunk, Decoder
 from bot.engine.model.token_tree import TokenTree
-from bot.engine.model.torch_decoder import Linear, TorchDecoder
+from bot.engine.model.torch_decoder import TorchDecoder
 from bot.engine.weights.quantize import GROUP, quantize_int4, quantize_int8
-
-# The norm of the error to that of the float32 answer with the same rounded weights and activations. Now and
-# then an activation next to a half is rounded the other way, by one of 127 steps; test_multiply.py is exact.
-CLOSE = 0.01
-
-
-class RoundedLinear(Linear):
-    """A projection of activations rounded as the kernels round them: to 8 bits, a scale for each group."""
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        rest = -x.shape[1] % GROUP
-        groups = torch.nn.functional.pad(x, (0, rest)).view(len(x), -1, GROUP)
-        peaks = groups.abs().amax(2, keepdim=True)
-        rounded = (groups * (127 / peaks.clamp(min=1e-30))).round() * (peaks / 127)
-        return super().__call__(rounded.view(len(x), -1)[:, : x.shape[1]])
-
-
-def rounded(decoder: Decoder) -> Decoder:
-    """torch's decoder with such projections."""
-    assert type(decoder) is TorchDecoder
-    for layer in decoder._layers:
-        for linear in (layer.qkv, layer.out, layer.gate, layer.up, layer.down):
-            linear.__class__ = RoundedLinear
-    return decoder
 
 
 def quantized(weight: torch.Tensor, precision: str) -> torch.Tensor:
@@ -94,12 +70,6 @@ def pair(request: pytest.FixtureRequest, directories: tuple[Path, Path, str]) ->
     model, exact, precision = directories
     found = open_decoder(model, precision, threads=2, kernels=request.param)
     return found, rounded(open_decoder(exact, "fp32"))
-
-
-def error(found: Floats, expected: Floats) -> float:
-    """Relative to the norm of what is expected."""
-    assert found.shape == expected.shape
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
 def test_it_is_the_kernels_decoder_that_is_opened(pair: tuple[Decoder, Decoder]) -> None:

@@ -20,7 +20,7 @@ from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.model.decoder import Chunk
 from bot.engine.model.token_tree import TokenTree
 from bot.engine.weights.checkpoint import EMBEDDING, Checkpoint
-from bot.engine.weights.fuse import fused_parts
+from bot.engine.weights.parts import decoder_parts
 from bot.engine.weights.quantize import quantize_part
 
 pytestmark = pytest.mark.emulators
@@ -42,7 +42,7 @@ def open_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         layer.self_attn.q_proj.weight.data.mul_(0.1)  # no attention so sharp that rounding decides
     model.save_pretrained(directory)
     config, checkpoint = read_model_config(directory), Checkpoint(directory)
-    parts = {part.name: quantize_part(part, precision) for part in fused_parts(checkpoint, config)}
+    parts = {part.name: quantize_part(part, precision) for part in decoder_parts(checkpoint, config)}
     embedding = checkpoint.get(EMBEDDING)
     return lambda kernels: CompiledDecoder(config, precision, parts, embedding, embedding, kernels, 3)
 

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels_driver import Driver, Floats, Matrix, supported
+from kernels_driver import Driver, FileMatrix, Floats, Matrix, OwnMatrix, supported
+from numpy.typing import NDArray
+
+from bot.engine.weights.block_formats import GGUF_FORMATS
 
 pytestmark = pytest.mark.emulators
 
@@ -27,15 +30,34 @@ VALUES: dict[str, Callable[[np.random.Generator, tuple[int, int]], object]] = {
 }
 
 
-def random_matrix(rng: np.random.Generator, bits: int, outputs: int, inputs: int, bias: bool) -> Matrix:
-    """All codes, of both signs and both ends, and scales of many sizes."""
-    low, high = (-127, 127) if bits == 8 else (-8, 7)
+FORMATS = ("int8", "int4", *GGUF_FORMATS)
+
+
+def random_matrix(rng: np.random.Generator, format: str, outputs: int, inputs: int, bias: bool) -> Matrix:
+    """All codes, of both signs and both ends, and scales of many sizes.
+
+    A file's rows have whole blocks: `inputs` is rounded up to them.
+    """
+    own_bias = rng.normal(size=outputs).astype(np.float32) if bias else None
+    if format in GGUF_FORMATS:
+        return FileMatrix(format, own_bias, random_rows(rng, format, outputs, inputs))
+    low, high = (-127, 127) if format == "int8" else (-8, 7)
     codes = rng.integers(low, high + 1, (outputs, inputs))
     scales = rng.choice([1, -1], (outputs, -(-inputs // 32))) * np.exp(
         rng.normal(size=(outputs, -(-inputs // 32)))
     )
-    kept = np.abs(scales[:, 0]).astype(np.float32) if bits == 8 else to_bfloat16(scales)
-    return Matrix(bits, codes, kept, rng.normal(size=outputs).astype(np.float32) if bias else None)
+    kept = np.abs(scales[:, 0]).astype(np.float32) if format == "int8" else to_bfloat16(scales)
+    return OwnMatrix(format, own_bias, codes, kept)
+
+
+def random_rows(rng: np.random.Generator, format: str, outputs: int, inputs: int) -> NDArray[np.uint8]:
+    """Any bytes are blocks, but that float16 scales of them must be numbers."""
+    block = GGUF_FORMATS[format]
+    rows = rng.integers(0, 256, (outputs, -(-inputs // block.inputs), block.size), dtype=np.uint8)
+    for at in (0, 2) if block.scale_at is None else (block.scale_at,):
+        sizes = rng.choice([1, -1], rows.shape[:2]) * np.exp(rng.normal(size=rows.shape[:2]))
+        rows[:, :, at : at + 2] = sizes.astype("<f2")[..., None].view(np.uint8)
+    return rows.reshape(outputs, -1)
 
 
 def to_bfloat16(numbers: object) -> Floats:
@@ -49,9 +71,9 @@ def assert_right(driver: Driver, matrix: Matrix, x: Floats, found: Floats) -> No
     assert not len(wrong), f"{driver.kernels}: rows and outputs {wrong[:5].tolist()} of {found.shape}"
 
 
-@settings(max_examples=40)
+@settings(max_examples=80)
 @given(
-    bits=st.sampled_from([4, 8]),
+    format=st.sampled_from(FORMATS),
     rows=st.integers(1, 20),
     outputs=st.integers(1, 100),
     inputs=st.integers(1, 150) | st.sampled_from([32, 1024, 1056, 2080]),
@@ -62,7 +84,7 @@ def assert_right(driver: Driver, matrix: Matrix, x: Floats, found: Floats) -> No
 )
 def test_every_row_is_right_and_the_same_alone_and_with_any_threads(
     drivers: list[Driver],
-    bits: int,
+    format: str,
     rows: int,
     outputs: int,
     inputs: int,
@@ -72,8 +94,8 @@ def test_every_row_is_right_and_the_same_alone_and_with_any_threads(
     threads: int,
 ) -> None:
     rng = np.random.default_rng(seed)
-    matrix = random_matrix(rng, bits, outputs, inputs, bias)
-    x = np.asarray(VALUES[values](rng, (rows, inputs)), np.float32)
+    matrix = random_matrix(rng, format, outputs, inputs, bias)
+    x = np.asarray(VALUES[values](rng, (rows, matrix.shape[1])), np.float32)
     for driver in drivers:
         together = driver.multiply(matrix, x, threads)
         assert_right(driver, matrix, x, together)
@@ -81,27 +103,48 @@ def test_every_row_is_right_and_the_same_alone_and_with_any_threads(
             assert driver.multiply(matrix, x[row : row + 1]).tobytes() == together[row].tobytes()
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("format", GGUF_FORMATS)
+def test_a_files_numbers_are_those_of_the_formats_own_library(drivers: list[Driver], format: str) -> None:
+    rng = np.random.default_rng(11)
+    matrix = FileMatrix(format, None, random_rows(rng, format, 70, 768))
+    subnormal = rng.integers(0, 1 << 10, (70, 2)).astype("<u2").view(np.uint8)  # a scale as small as is kept
+    at = GGUF_FORMATS[format].scale_at or 0
+    matrix.rows[:, at : at + 2] = subnormal[:, :2]
+    for driver in drivers:
+        assert driver.dequantize(matrix).tobytes() == matrix.as_file().tobytes()
+
+
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("inputs", [8960, 18944])
 def test_nothing_overflows_when_all_codes_are_the_largest(
-    drivers: list[Driver], bits: int, inputs: int
+    drivers: list[Driver], format: str, inputs: int
 ) -> None:
-    ends = np.array([-127, 127] if bits == 8 else [-8, 7])
     signs = np.array([[1, 1], [1, -1]])
-    codes = np.tile(ends[(signs > 0).astype(int)], (8, inputs // 2))
-    scales = np.full((16,) if bits == 8 else (16, inputs // 32), 0.5, np.float32)
-    matrix = Matrix(bits, codes, scales)
+    if format in GGUF_FORMATS:
+        block = GGUF_FORMATS[format]
+        rows = np.full((16, inputs // block.inputs, block.size), 255, np.uint8)
+        rows[1::2] = (
+            0x80 if format == "Q8_0" else 0
+        )  # the least code, and where there is a sign the largest scale
+        for at in (0, 2) if block.scale_at is None else (block.scale_at,):
+            rows[:, :, at : at + 2] = np.array([0.5], "<f2").view(np.uint8)
+        matrix: Matrix = FileMatrix(format, None, rows.reshape(16, -1))
+    else:
+        ends = np.array([-127, 127] if format == "int8" else [-8, 7])
+        codes = np.tile(ends[(signs > 0).astype(int)], (8, inputs // 2))
+        scales = np.full((16,) if format == "int8" else (16, inputs // 32), 0.5, np.float32)
+        matrix = OwnMatrix(format, None, codes, scales)
     x = np.tile(np.array([[1, 1], [-1, -1], [1, -1], [-1, 1]], np.float32) * 1e20, (2, inputs // 2))[:7]
     for driver in drivers:
         assert_right(driver, matrix, x, driver.multiply(matrix, x))
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("spoil", [np.nan, -np.nan, np.inf, -np.inf])
-def test_a_number_that_is_none_spoils_its_row_alone(drivers: list[Driver], bits: int, spoil: float) -> None:
+def test_a_number_that_is_none_spoils_its_row_alone(drivers: list[Driver], format: str, spoil: float) -> None:
     rng = np.random.default_rng(7)
-    matrix = random_matrix(rng, bits, 70, 100, True)
-    x = rng.normal(size=(11, 100)).astype(np.float32)
+    matrix = random_matrix(rng, format, 70, 100, True)
+    x = rng.normal(size=(11, matrix.shape[1])).astype(np.float32)
     for driver in drivers:
         whole = driver.multiply(matrix, x)
         for row in range(len(x)):

@@ -9,7 +9,7 @@ from bot.engine.config.arrays import Floats, StoredTensor
 from bot.engine.config.precision import QUANTIZED
 from bot.engine.kernels.bindings import ThreadPool, choose_kernels, runnable
 from bot.engine.kernels.decoder import Projection, matrix_of
-from bot.engine.weights.fuse import Part
+from bot.engine.weights.parts import Part
 from bot.engine.weights.quantize import quantize_part
 
 INPUTS, OUTPUTS = 896, 640
@@ -41,7 +41,7 @@ def test_the_error_is_what_the_bits_allow(kernels: str, precision: str, outputs:
     sizes = random.uniform(0.01, 0.04, (outputs, 1))  # some outputs larger than others
     weight = (random.standard_normal((outputs, inputs)) * sizes).astype(np.float32)
     bias = np.linspace(-2, 2, outputs, dtype=np.float32)
-    kept = quantize_part(Part("layers.0.qkv", StoredTensor(weight, "F32"), bias), precision)
+    kept = quantize_part(Part("layers.0.query", StoredTensor(weight, "F32"), bias), precision)
     project = Projection(choose_kernels(kernels), ThreadPool(2), matrix_of(kept, outputs, inputs))
     for rows in (1, 2, 7, 40, 400):
         for outliers, bound in ((False, ERROR[precision]), (True, BESIDE_OUTLIERS[precision])):

@@ -15,7 +15,7 @@ from bot.engine.config.precision import QUANTIZED
 from bot.engine.kernels.bindings import choose_kernels
 from bot.engine.kernels.decoder import CompiledDecoder, Projection, ThreadPool, matrix_of
 from bot.engine.weights.checkpoint import EMBEDDING, Checkpoint
-from bot.engine.weights.fuse import Part, fused_parts
+from bot.engine.weights.parts import Part, decoder_parts
 from bot.engine.weights.quantize import quantize_part
 
 Parts = dict[str, dict[str, StoredTensor]]
@@ -24,7 +24,7 @@ Parts = dict[str, dict[str, StoredTensor]]
 @pytest.fixture(params=QUANTIZED)
 def weights(request: pytest.FixtureRequest, small_dir: Path) -> tuple[ModelConfig, str, Parts, StoredTensor]:
     config, checkpoint = read_model_config(small_dir), Checkpoint(small_dir)
-    parts = {part.name: quantize_part(part, request.param) for part in fused_parts(checkpoint, config)}
+    parts = {part.name: quantize_part(part, request.param) for part in decoder_parts(checkpoint, config)}
     return config, request.param, parts, checkpoint.get(EMBEDDING)
 
 
@@ -54,12 +54,27 @@ def test_a_tensor_that_is_shorter_is_refused(
         opened(weights)
 
 
-def test_bytes_of_one_precision_are_not_read_as_the_other(
-    weights: tuple[ModelConfig, str, Parts, StoredTensor],
+@pytest.mark.parametrize("name", ["int4", "Q8_0"])
+def test_bytes_of_one_format_are_not_read_as_another(
+    weights: tuple[ModelConfig, str, Parts, StoredTensor], name: str
 ) -> None:
     part = weights[2]["head"]  # in int8 always
+    part[name] = part.pop("int8")
     del part["scales"]
     with pytest.raises(EngineError, match="in place of"):
+        opened(weights)
+
+
+def test_int8_without_its_scales_is_refused(weights: tuple[ModelConfig, str, Parts, StoredTensor]) -> None:
+    del weights[2]["head"]["scales"]
+    with pytest.raises(EngineError, match="int8 without scales"):
+        opened(weights)
+
+
+def test_a_part_of_no_known_format_is_refused(weights: tuple[ModelConfig, str, Parts, StoredTensor]) -> None:
+    part = weights[2]["layers.0.up"]
+    part["Q3_K"] = part.pop(next(name for name in part if name.startswith("int")))
+    with pytest.raises(EngineError, match="no blocks"):
         opened(weights)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bot.engine.config.arrays import Floats, StoredTensor
 from bot.engine.config.precision import QUANTIZED
-from bot.engine.weights.fuse import Part
+from bot.engine.weights.parts import Part
 from bot.engine.weights.quantize import GROUP, quantize_int4, quantize_int8, quantize_part
 
 # The norm of the error to that of the weight. Rounding normal numbers gives 0.0084 and 0.076.
@@ -29,7 +29,7 @@ def bfloats(bits: NDArray[np.uint16]) -> Floats:
 def read_back(kept: dict[str, StoredTensor], outputs: int, inputs: int) -> Floats:
     """The weight that blocks stand for, a number at a time, as kernels.h describes them."""
     found = np.zeros((outputs, inputs), np.float32)
-    blocks = kept["blocks"].data
+    blocks = next(iter(kept.values())).data
     for output, column in np.ndindex(outputs, inputs):
         block = blocks[output // 32, column // 32]
         row, quad, place = output % 32, column % 32 // 4, column % 4
@@ -55,7 +55,7 @@ def test_blocks_hold_the_weight_whatever_its_shape(precision: str, outputs: int,
 @pytest.mark.parametrize("precision", QUANTIZED)
 def test_what_is_beyond_the_weight_is_nothing(precision: str) -> None:
     kept = quantize_part(Part("layers.0.out", StoredTensor(weights(33, 40), "F32")), precision)
-    assert kept["blocks"].data.shape[:2] == (2, 2)
+    assert kept[precision].data.shape[:2] == (2, 2)
     beyond = read_back(kept, 64, 64)
     assert not beyond[33:].any()
     assert not beyond[:, 40:].any()
@@ -63,12 +63,12 @@ def test_what_is_beyond_the_weight_is_nothing(precision: str) -> None:
 
 def test_the_head_keeps_8_bits() -> None:
     kept = quantize_part(Part("head", StoredTensor(weights(64, 64), "F32")), "int4")
-    assert kept.keys() == {"blocks", "scales"}
+    assert kept.keys() == {"int8", "scales"}
 
 
 def test_a_bias_is_kept_for_whole_blocks() -> None:
     bias = np.linspace(-2, 2, 40, dtype=np.float32)
-    kept = quantize_part(Part("layers.0.qkv", StoredTensor(weights(40, 32), "F32"), bias), "int8")
+    kept = quantize_part(Part("layers.0.query", StoredTensor(weights(40, 32), "F32"), bias), "int8")
     assert np.array_equal(kept["bias"].data[:40], bias)
     assert not kept["bias"].data[40:].any()
     assert len(kept["bias"].data) == len(kept["scales"].data) == 64
