@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from bot.emotion.spans import is_chinese
+from bot.engine.weights.model_files import ModelFiles, beside
 from bot.roles import Role
 from config.settings import ROOT
 
 log = logging.getLogger(__name__)
 
-CALIBRATION_FILE = "calibration.json"  # in the model's directory
+CALIBRATION_FILE = "calibration.json"  # beside the model
 SHIPPED = ROOT / "config" / "calibration"  # NAME.json for a model of the catalogue
 CHINESE, OTHER = "chinese", "other"  # a model leans differently in different scripts
 SCRIPTS = (CHINESE, OTHER)
@@ -76,7 +77,7 @@ def load_calibrations(role: Role, model_dir: Path | None) -> Calibrations | None
     """The fitted calibration of `role` for the model in `model_dir`, if there is one for this very prompt."""
     if model_dir is None:
         return None
-    for file in (model_dir / CALIBRATION_FILE, SHIPPED / f"{model_dir.resolve().name}.json"):
+    for file in (beside(model_dir, CALIBRATION_FILE), SHIPPED / f"{ModelFiles(model_dir).name}.json"):
         try:
             if (entry := _read(file).get(fingerprint(role))) is not None:
                 return Calibrations(*(_calibration(role, entry[script]) for script in SCRIPTS))
@@ -90,7 +91,7 @@ def load_calibrations(role: Role, model_dir: Path | None) -> Calibrations | None
 def save_calibrations(role: Role, calibrations: Calibrations, model_dir: Path) -> Path:
     """Write `calibrations` beside the model; the file. What it says of other prompts is kept, also of
     the same role with other labels."""
-    file = model_dir / CALIBRATION_FILE
+    file = beside(model_dir, CALIBRATION_FILE)
     entries = _read(file)
     entries[fingerprint(role)] = {
         "role": role.name,
