@@ -2,8 +2,9 @@
 
 Every round does the same work with each of them, one after the other and each in a process of its
 own, so that whatever else the machine does falls on all; figures are medians over the rounds. Rounds
-of earlier calls with the same kernels are kept in --data and counted in. Needs the `bench` extra, the
-starter model, and about 12 GB of memory and 7 GB of disk.
+of earlier calls with the same kernels are kept in --data and counted in. int8 and int4 are made of the
+starter's numbers in float16; `engine_gguf.py` measures its own bits. Needs the `bench` extra, the
+starter, and about 12 GB of memory and 7 GB of disk.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from engine_bot import Bot, emotion_command, prepare, run  # noqa: E402  the pat
 from engine_models import write_ctranslate, write_gguf, write_mission_shape  # noqa: E402  the paths come first
 from engine_peers import CTranslate, Llama, Ours, Stock  # noqa: E402  the paths come first
 from engine_report import KERNELS, write_report  # noqa: E402  the paths come first
+from hub_directory import write_hub_directory  # noqa: E402  the paths come first
 from tqdm import tqdm  # noqa: E402  the paths come first
 
 from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402  the paths come first
@@ -113,7 +115,7 @@ def main() -> int:
     options = parser.parse_args()
     options.models.mkdir(parents=True, exist_ok=True)
     found: dict[str, Rounds] = json.loads(options.data.read_text("utf-8")) if options.data.is_file() else {}
-    starter = ROOT / "models" / "starter"
+    starter = write_hub_directory(ROOT / "models" / "starter", options.models / "starter")
     for name in ("starter", "mission") if options.model == "both" else (options.model,):
         directory = starter if name == "starter" else write_mission_shape(options.models / "mission", starter)
         figures = found.setdefault(name, {})

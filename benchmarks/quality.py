@@ -22,9 +22,10 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402  the paths come first
 from tqdm import tqdm  # noqa: E402  the paths come first
 
-from bot.engine.factory import open_decoder  # noqa: E402  the paths come first
+from bot.engine.config.precision import GGUF  # noqa: E402  the paths come first
+from bot.engine.factory import open_decoder, open_tokenizer  # noqa: E402  the paths come first
 from bot.engine.model.decoder import Chunk, Decoder  # noqa: E402  the paths come first
-from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402  the paths come first
+from bot.engine.weights.model_files import ModelFiles  # noqa: E402  the paths come first
 from config.settings import PRECISIONS  # noqa: E402  the paths come first
 
 TEXT = ROOT / "tests" / "data" / "quality.txt"
@@ -71,14 +72,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("text", nargs="?", type=Path, default=TEXT, help="a text file")
     parser.add_argument("--model-dir", type=Path, default=ROOT / "models" / "starter")
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    parser.add_argument("--precisions", nargs="+", choices=(*PRECISIONS, GGUF), help="all by default")
     parser.add_argument("--fast", action="store_true", help="do not read token by token as well")
     options = parser.parse_args()
-    ids = ChatTokenizer(options.model_dir).encode_text(options.text.read_text(encoding="utf-8"))
+    model = ModelFiles(options.model_dir)
+    precisions = options.precisions or (
+        *PRECISIONS,
+        *([GGUF] if model.choose_precision("auto") == GGUF else []),
+    )
+    ids = open_tokenizer(model).encode_text(options.text.read_text(encoding="utf-8"))
     exact = predict(open_decoder(options.model_dir, "fp32"), ids)
     print(f"{options.model_dir.name}, {options.text.name}: {len(ids)} tokens")
     print(f"{'precision':10} {'read':15} {'perplexity':>10} {'to fp32':>8} {'same choice':>12}")
-    for precision in options.precisions:
+    for precision in precisions:
         decoder = open_decoder(options.model_dir, precision)
         for name, rows in (("in one pass", 0), ("token by token", 1))[: 1 if options.fast else 2]:
             found = predict(decoder, ids, rows, show=sys.stderr.isatty())
