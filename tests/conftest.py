@@ -21,6 +21,9 @@ from bot.engine.factory import open_engine
 from bot.roles import Role, load_roles
 from config.settings import ROOT, Settings
 
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from hub_directory import write_hub_tokenizer
+
 CHROMIUM = Path("/usr/bin/chromium")  # where there is none, the one that playwright installs
 INSTALLED: dict[str, Any] = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
 
@@ -60,9 +63,15 @@ def logging_as_before() -> Iterator[None]:
 def model_dir() -> Path:
     """The starter model, put there by `make test`."""
     directory = ROOT / "models" / "starter"
-    if not (directory / "model.safetensors").is_file():
+    if not (directory / "starter.gguf").is_file():
         pytest.skip("no starter model: run `python -m bot fetch starter`")
     return directory
+
+
+@pytest.fixture(scope="session")
+def hub_dir(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the starter's tokenizer as the hub has it, without weights."""
+    return write_hub_tokenizer(model_dir, tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -60,7 +60,7 @@ fi
 
 echo "== here"
 rm -rf "$root/srv/small" "$root/srv/starter"
-.venv/bin/python -m bot prepare models/starter --precision int8
+.venv/bin/python -m bot prepare models/starter
 mkdir "$root/srv/starter"
 cp -rl models/starter/. "$root/srv/starter" 2> /dev/null || cp -r models/starter/. "$root/srv/starter"
 PYTHONPATH=.:tests/models .venv/bin/python tests/arm64/small_answers.py write "$root/srv/small"

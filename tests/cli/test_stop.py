@@ -175,8 +175,10 @@ async def test_who_was_still_sending_is_told_so(ended: Ended) -> None:
 
 
 @pytest.mark.model
-async def test_the_models_own_streams_are_finished_or_told(model_dir: Path, tmp_path: Path) -> None:
-    eos = json.loads((model_dir / "generation_config.json").read_text(encoding="utf-8"))["eos_token_id"]
+async def test_the_models_own_streams_are_finished_or_told(
+    model_dir: Path, hub_dir: Path, tmp_path: Path
+) -> None:
+    eos = json.loads((hub_dir / "generation_config.json").read_text(encoding="utf-8"))["eos_token_id"]
     endless = {"logit_bias": {str(token): -100 for token in eos}, "max_tokens": -1, "stream": True}
     async with (
         started(tmp_path, "--model_dir", str(model_dir)) as process,

@@ -17,9 +17,9 @@ Open = Callable[..., LocalEngine]
 
 
 @pytest.fixture(scope="session")
-def small_dir(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_dir(hub_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small model's directory."""
-    return write_small_model(tmp_path_factory.mktemp("small") / "small", model_dir)
+    return write_small_model(tmp_path_factory.mktemp("small") / "small", hub_dir)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,4 +1,4 @@
-"""int8 answers as float32 does: on a text of questions and answers, read as a prompt and as it is written."""
+"""int8 and a file's own blocks predict as float32 does: a text read as a prompt, and as it is written."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SHORT = 200  # tokens that are also read one by one
 
 
 @pytest.fixture(scope="module")
-def ids(model_dir: Path) -> list[int]:
+def ids(hub_dir: Path) -> list[int]:
     """The text's tokens."""
-    return ChatTokenizer(model_dir).encode_text(TEXT.read_text(encoding="utf-8"))
+    return ChatTokenizer(hub_dir).encode_text(TEXT.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,17 @@ def test_int8_predicts_as_float32(model_dir: Path, ids: list[int], exact: Predic
     found = predict(open_decoder(model_dir, "int8"), some, rows)
     assert found.perplexity == pytest.approx(expected.perplexity, rel=0.01)
     assert found.agreement(expected) >= 0.97
+
+
+@pytest.mark.parametrize("rows", [0, 1], ids=["in one pass", "token by token"])
+def test_the_files_own_blocks_predict_as_the_same_numbers_in_float32(
+    model_dir: Path, ids: list[int], exact: Predictions, rows: int
+) -> None:
+    some = ids[: SHORT if rows else len(ids)]
+    expected = Predictions(exact.logprobs[: len(some) - 1], exact.best[: len(some) - 1])
+    found = predict(open_decoder(model_dir, "gguf"), some, rows)
+    assert found.perplexity == pytest.approx(expected.perplexity, rel=0.003)
+    assert found.agreement(expected) >= 0.98
 
 
 def test_the_text_is_one_that_the_model_understands(ids: list[int], exact: Predictions) -> None:

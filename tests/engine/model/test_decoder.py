@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from random_model import MISSION, random_model
+from random_model import MISSION, random_model, write_hub_directory
 
 from bot.engine import EngineError, Message, Prompt
 from bot.engine.config.arrays import Floats
@@ -135,12 +135,13 @@ def test_weights_in_several_files_or_pickled_are_the_same(tmp_path: Path) -> Non
         open_decoder(tmp_path / "pickled", "fp32")
 
 
-def test_the_starter_computes_and_writes_as_transformers(model_dir: Path) -> None:
+def test_the_starter_computes_and_writes_as_transformers(model_dir: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     auto: Any = AutoModelForCausalLM  # half typed
-    model = auto.from_pretrained(model_dir, dtype=torch.float32, local_files_only=True).eval()
-    decoder, encoder = open_decoder(model_dir, "fp32"), ChatTokenizer(model_dir)
+    directory = write_hub_directory(model_dir, tmp_path / "hub")
+    model = auto.from_pretrained(directory, dtype=torch.float32, local_files_only=True).eval()
+    decoder, encoder = open_decoder(directory, "fp32"), ChatTokenizer(directory)
     for text in ("用一句话介绍一下北京的秋天。", "Why is the sky blue? Answer in one sentence."):
         ids = encoder.encode(Prompt((Message("user", text),)))
         assert (logits(decoder, ids) - stock_logits(model, ids)).abs().max() < CLOSE

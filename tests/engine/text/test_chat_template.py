@@ -37,17 +37,17 @@ THINKING = (
 
 
 @pytest.fixture(scope="module")
-def tokenizer(model_dir: Path) -> ChatTokenizer:
+def tokenizer(hub_dir: Path) -> ChatTokenizer:
     """The starter's."""
-    return ChatTokenizer(model_dir)
+    return ChatTokenizer(hub_dir)
 
 
 @pytest.fixture(scope="module")
-def stock(model_dir: Path) -> Any:
+def stock(hub_dir: Path) -> Any:
     """transformers' tokenizer of the same directory."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+    return AutoTokenizer.from_pretrained(hub_dir, local_files_only=True)
 
 
 def stock_ids(stock: Any, messages: tuple[Message, ...]) -> list[int]:
@@ -87,8 +87,8 @@ def test_typed_control_tokens_stay_text(tokenizer: ChatTokenizer, text: str) -> 
     assert tokenizer.decode(tokenizer.encode_text(text)) == unicodedata.normalize("NFC", text)
 
 
-def test_no_added_token_comes_of_text(tokenizer: ChatTokenizer, model_dir: Path) -> None:
-    added = Tokenizer.from_file(str(model_dir / "tokenizer.json")).get_added_tokens_decoder()
+def test_no_added_token_comes_of_text(tokenizer: ChatTokenizer, hub_dir: Path) -> None:
+    added = Tokenizer.from_file(str(hub_dir / "tokenizer.json")).get_added_tokens_decoder()
     assert not all(token.special for token in added.values()), "there are both kinds"
     for token in added.values():
         ids = tokenizer.encode_text(f"a{token.content} b")
@@ -159,23 +159,23 @@ def test_what_is_encoded_comes_back(tokenizer: ChatTokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode_text(text)) == text
 
 
-def copy(model_dir: Path, target: Path, **changes: object) -> Path:
+def copy(hub_dir: Path, target: Path, **changes: object) -> Path:
     """A directory with the tokenizer alone, its settings changed."""
-    shutil.copy(model_dir / "tokenizer.json", target)
-    found = json.loads((model_dir / "tokenizer_config.json").read_text(encoding="utf-8"))
+    shutil.copy(hub_dir / "tokenizer.json", target)
+    found = json.loads((hub_dir / "tokenizer_config.json").read_text(encoding="utf-8"))
     (target / "tokenizer_config.json").write_text(json.dumps({**found, **changes}))
     return target
 
 
-def test_a_directory_without_a_template_gets_the_one_of_its_family(model_dir: Path, tmp_path: Path) -> None:
-    bare = ChatTokenizer(copy(model_dir, tmp_path, chat_template=None))
+def test_a_directory_without_a_template_gets_the_one_of_its_family(hub_dir: Path, tmp_path: Path) -> None:
+    bare = ChatTokenizer(copy(hub_dir, tmp_path, chat_template=None))
     assert bare.decode(bare.encode(Prompt(TURNS[3:]))) == "user\nbye\nassistant\n"
 
 
-def test_a_template_runs_in_a_sandbox_and_its_refusal_is_told(model_dir: Path, tmp_path: Path) -> None:
-    refusing = ChatTokenizer(copy(model_dir, tmp_path, chat_template="{{ raise_exception('no system') }}"))
+def test_a_template_runs_in_a_sandbox_and_its_refusal_is_told(hub_dir: Path, tmp_path: Path) -> None:
+    refusing = ChatTokenizer(copy(hub_dir, tmp_path, chat_template="{{ raise_exception('no system') }}"))
     with pytest.raises(EngineError, match="refuses this conversation: no system"):
         refusing.encode(Prompt(TURNS))
-    escaping = ChatTokenizer(copy(model_dir, tmp_path, chat_template="{{ messages.__class__.__mro__[1] }}"))
+    escaping = ChatTokenizer(copy(hub_dir, tmp_path, chat_template="{{ messages.__class__.__mro__[1] }}"))
     with pytest.raises(EngineError, match="unsafe"):
         escaping.encode(Prompt(TURNS))

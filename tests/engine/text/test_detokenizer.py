@@ -16,9 +16,9 @@ QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCh
 
 
 @pytest.fixture(scope="module")
-def tokenizer(model_dir: Path) -> ChatTokenizer:
+def tokenizer(hub_dir: Path) -> ChatTokenizer:
     """The starter's."""
-    return ChatTokenizer(model_dir)
+    return ChatTokenizer(hub_dir)
 
 
 def pieces(tokenizer: ChatTokenizer, text: str, stop: tuple[str, ...] = ()) -> list[str]:

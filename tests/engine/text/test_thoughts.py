@@ -83,9 +83,9 @@ def test_a_long_thought_in_many_pieces_ends() -> None:
 @pytest.mark.model
 @pytest.mark.parametrize(("begun", "tag"), [("<think>\\n", "think"), ("", ""), ("<think></think>", "")])
 def test_the_template_says_whether_a_thought_has_begun(
-    model_dir: Path, tmp_path: Path, begun: str, tag: str
+    hub_dir: Path, tmp_path: Path, begun: str, tag: str
 ) -> None:
-    (tmp_path / "tokenizer.json").symlink_to(model_dir / "tokenizer.json")
+    (tmp_path / "tokenizer.json").symlink_to(hub_dir / "tokenizer.json")
     template = "{{ messages[0].content }}{% if add_generation_prompt %}{{ '" + begun + "' }}{% endif %}"
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
     assert ChatTokenizer(tmp_path).opened_thought == tag
