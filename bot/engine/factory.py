@@ -77,7 +77,7 @@ def open_local(
     """
     model = ModelFiles(directory)
     tokenizer, defaults = open_tokenizer(model, model.config().vocab_size), read_generation(model)
-    decoder = open_decoder(directory, precision, threads, kernels)
+    decoder = _open_decoder(model, precision, threads, kernels)
     name = model.name
     del model  # with the texts of a GGUF file's vocabulary
     _trim_heap()
@@ -193,7 +193,10 @@ def open_decoder(directory: Path, precision: str, threads: int = 0, kernels: str
     file's own blocks are computed by the compiled kernels, without torch; where those are missing, torch
     computes.
     """
-    model = ModelFiles(directory)
+    return _open_decoder(ModelFiles(directory), precision, threads, kernels)
+
+
+def _open_decoder(model: ModelFiles, precision: str, threads: int, kernels: str) -> Decoder:
     precision = model.choose_precision(precision)
     threads = threads or processor.cores()
     if precision in COMPILED:

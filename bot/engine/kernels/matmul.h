@@ -75,8 +75,9 @@ static void multiply_own_blocks(const struct matrix *matrix, const struct activa
     }
 }
 
-/* Groups of a file's blocks unpacked before the next rows are taken: 22 KB, with their scales. */
-enum { UNPACKED = 16 };
+/* Groups of a file's blocks unpacked before the next rows are taken: 22 KB, with their scales. Bytes from a
+ * block to what is fetched into the first cache meanwhile. */
+enum { UNPACKED = 16, BLOCK_AHEAD = 4096 };
 
 /* For a single row a block is unpacked as it is multiplied; for more, some are unpacked first, and multiplied
  * with all rows while they are in the first cache. */
@@ -90,7 +91,7 @@ static inline __attribute__((always_inline)) void multiply_format(int format, co
     for (int part = 0; part < x->groups; part += UNPACKED) {
         int groups = x->groups - part < UNPACKED ? x->groups - part : UNPACKED;
         for (int group = 0; group < groups; group += together, at += size) {
-            for (int64_t line = 0; line < size; line += 64) __builtin_prefetch(at + AHEAD + line, 0, 2);
+            for (int64_t line = 0; line < size; line += 64) __builtin_prefetch(at + BLOCK_AHEAD + line, 0, 3);
             unpack_scales(format, at, unpacked + group);
             if (rows > 1)
                 unpack_codes(format, at, unpacked + group);

@@ -1,5 +1,5 @@
-/* Tiles of ARM's instruction sets for blocks of a GGUF file, as those of neon_tiles.h are: half a group at a
- * time, which is what has a scale of its own where a format has two. Before this header: that and unpack.h. */
+/* Tiles of ARM's instruction sets for blocks of a GGUF file, as those of neon_tiles.h are: half a group at
+ * a time, which is what has a scale of its own where a format has two. Before this: that and unpack.h. */
 
 /* What the sums of some inputs of a file's codes begin with: corrections for the offset of the format. */
 TILE void offset_corrections(int rows, int format, struct view x, int half, int32x4_t *into) {
