@@ -3,7 +3,8 @@
 Every round does the same work with each of them, one after the other and each in a process of its
 own, so that whatever else the machine does falls on all; figures are medians over the rounds. Rounds
 of earlier calls with the same kernels are kept in --data and counted in. int8 and int4 are made of the
-starter's numbers in float16; `engine_gguf.py` measures its own bits. Needs the `bench` extra, the
+starter's numbers in float16, and int4's GGUF file is llama.cpp's, too; `engine_gguf.py` measures the starter's own
+bits. Needs the `bench` extra, the
 starter, and about 12 GB of memory and 7 GB of disk.
 """
 
@@ -27,6 +28,7 @@ from hub_directory import write_hub_directory  # noqa: E402  the paths come firs
 from tqdm import tqdm  # noqa: E402  the paths come first
 
 from bot.engine.text.chat_template import ChatTokenizer  # noqa: E402  the paths come first
+from bot.engine.weights.prepared import int4_file  # noqa: E402  the paths come first
 from bot.roles import load_roles  # noqa: E402  the paths come first
 
 PROMPT, ANSWER, STOCK_ANSWER = 400, 48, 12
@@ -47,17 +49,18 @@ def measure(directory: Path, folder: Path, rounds: int, note: Callable[[str, flo
             note(f"command, {precision}, emotion", emotion_command(directory, precision))
     ours = [Apart(Ours, directory, precision, roles["emotion"]) for precision in ("int8", "int4")]
     stock = [Apart(Stock, directory, dtype) for dtype in ("float32", "bfloat16")]
-    llama = [Apart(Llama, write_gguf(directory, folder, kind), kind) for kind in ("Q8_0", "Q4_0")]
+    made = {"Q8_0": write_gguf(directory, folder, "Q8_0"), "int4's own file": int4_file(directory)}
+    llama = [Apart(Llama, file, kind) for kind, file in made.items()]
     ctranslate = [Apart(CTranslate, write_ctranslate(directory, folder, "int8"), "int8")]
     others = (*llama, *ctranslate)
     for bot in bots:
         bot.emotion()
-    made = iter(range(10**6))
+    numbers = iter(range(10**6))
     text = "今天的天气很好，我们一起去公园散步。The weather is fine today. "
     words = ChatTokenizer(directory).encode_text(text)
 
     def prompt(length: int) -> list[int]:
-        return [next(made) % 1000 + 1000, *(words * (length // len(words) + 1))][:length]
+        return [next(numbers) % 1000 + 1000, *(words * (length // len(words) + 1))][:length]
 
     for peer in (*ours, *stock, *others):  # everything has run once, in the sizes that are measured
         peer.prefill(prompt(PROMPT))

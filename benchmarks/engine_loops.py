@@ -31,8 +31,6 @@ SDOT = 16  # multiply-adds of one
 GGML_LOOPS = {
     ("int8", "decode"): ("repack.cpp", "ggml_gemv_q8_0_4x4_q8_0"),
     ("int8", "prefill"): ("repack.cpp", "ggml_gemm_q8_0_4x4_q8_0"),
-    ("int4", "decode"): ("repack.cpp", "ggml_gemv_q4_0_4x4_q8_0"),
-    ("int4", "prefill"): ("repack.cpp", "ggml_gemm_q4_0_4x4_q8_0"),
 }
 OUR_ROWS = {"decode": 1, "prefill": 8}
 
@@ -40,9 +38,8 @@ OUR_ROWS = {"decode": 1, "prefill": 8}
 def our_assembly(folder: Path) -> str:
     """The tiles of neon_dotprod.c, a function each."""
     functions = [
-        f"void {bits}_{use}(const struct {bits}_block *b, struct view x, int g, struct ahead *a, float *s)"
-        f"{{ tile_{bits}({rows}, b, x, g, a, s, 32); }}"
-        for bits in ("int8", "int4")
+        f"void int8_{use}(const struct int8_block *b, struct view x, int g, struct ahead *a, float *s)"
+        f"{{ tile_int8({rows}, b, x, g, a, s, 32); }}"
         for use, rows in OUR_ROWS.items()
     ]
     source = folder / "tiles.c"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
+from bot.engine.config.model_config import ModelConfig
 from bot.engine.text.gguf_tokenizer import gguf_tokenizer
 from bot.engine.text.sampling import gguf_generation_config
 from bot.engine.weights.checkpoint import EMBEDDING
 from bot.engine.weights.model_files import ModelFiles
 
+Tensors = dict[str, torch.Tensor]
 ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM"}
 
 
-def write_hub_directory(path: Path, directory: Path) -> Path:
-    """The model at `path` as float16 with its tokenizer, in `directory`, once."""
+def write_hub_directory(
+    path: Path, directory: Path, change: Callable[[Tensors, ModelConfig], Tensors] | None = None
+) -> Path:
+    """The model at `path` as float16 with its tokenizer, in `directory`, once. `change`: its weights."""
     if (directory / "model.safetensors").is_file():
         return directory
     write_hub_tokenizer(path, directory)
@@ -41,8 +46,10 @@ def write_hub_directory(path: Path, directory: Path) -> Path:
         "torch_dtype": "float16",
     }
     (directory / "config.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
-    tensors = {name: torch.from_numpy(checkpoint.get(name).data.copy()).half() for name in checkpoint.shapes}
-    save_file(tensors, directory / "model.safetensors", {"format": "pt"})
+    tensors = {name: torch.from_numpy(checkpoint.get(name).data.copy()) for name in checkpoint.shapes}
+    tensors = change(tensors, config) if change is not None else tensors
+    halves = {name: tensor.half() for name, tensor in tensors.items()}
+    save_file(halves, directory / "model.safetensors", {"format": "pt"})
     return directory
 
 

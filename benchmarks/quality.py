@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py                 # the starter, over tests/data/quality.txt
     python benchmarks/quality.py FILE --model-dir DIR --precisions int8 int4
+    python benchmarks/quality.py --off-grid      # the same model with weights that no quantized file has
 
 The text is read twice: in one pass, as a prompt is, and token by token, as an answer is written. A
 precision may multiply otherwise in the two.
@@ -15,11 +16,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402  the paths come first
+from hub_directory import write_hub_directory  # noqa: E402  the paths come first
+from off_grid import off_grid  # noqa: E402  the paths come first
 from tqdm import tqdm  # noqa: E402  the paths come first
 
 from bot.engine.config.precision import GGUF  # noqa: E402  the paths come first
@@ -73,8 +77,18 @@ def main() -> int:
     parser.add_argument("text", nargs="?", type=Path, default=TEXT, help="a text file")
     parser.add_argument("--model-dir", type=Path, default=ROOT / "models" / "starter")
     parser.add_argument("--precisions", nargs="+", choices=(*PRECISIONS, GGUF), help="all by default")
+    parser.add_argument("--off-grid", action="store_true", help="as a checkpoint in floats: see off_grid.py")
     parser.add_argument("--fast", action="store_true", help="do not read token by token as well")
     options = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        if options.off_grid:
+            options.model_dir = write_hub_directory(options.model_dir, Path(folder), off_grid)
+        compare(options)
+    return 0
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Print a line for each precision of the model at `options.model_dir`."""
     model = ModelFiles(options.model_dir)
     precisions = options.precisions or (
         *PRECISIONS,
@@ -82,15 +96,16 @@ def main() -> int:
     )
     ids = open_tokenizer(model).encode_text(options.text.read_text(encoding="utf-8"))
     exact = predict(open_decoder(options.model_dir, "fp32"), ids)
-    print(f"{options.model_dir.name}, {options.text.name}: {len(ids)} tokens")
+    name = "the same off its grid" if options.off_grid else options.model_dir.name
+    print(f"{name}, {options.text.name}: {len(ids)} tokens")
     print(f"{'precision':10} {'read':15} {'perplexity':>10} {'to fp32':>8} {'same choice':>12}")
     for precision in precisions:
         decoder = open_decoder(options.model_dir, precision)
         for name, rows in (("in one pass", 0), ("token by token", 1))[: 1 if options.fast else 2]:
             found = predict(decoder, ids, rows, show=sys.stderr.isatty())
             cost, same = found.perplexity / exact.perplexity - 1, found.agreement(exact)
-            print(f"{precision:10} {name:15} {found.perplexity:10.3f} {cost:+8.2%} {same:12.2%}", flush=True)
-    return 0
+            shown = decoder.precision  # float32 where the kernels are missing
+            print(f"{shown:10} {name:15} {found.perplexity:10.3f} {cost:+8.2%} {same:12.2%}", flush=True)
 
 
 if __name__ == "__main__":

@@ -33,13 +33,16 @@ settings.load_profile("shared")
 expect.set_options(timeout=PATIENCE * 1000)
 
 
+MARKS = {"model", "browser", "postgres", "emulators", "llama_cpp"}
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With REQUIRE_ALL=1 a test that lacks the model, the browser, the database or an emulator fails."""
+    """With REQUIRE_ALL=1 a test fails that lacks what one of MARKS says it needs, the model or a browser."""
     report = yield
-    needs = {"model", "browser", "postgres", "emulators"} & {mark.name for mark in item.iter_markers()}
+    needs = MARKS & {mark.name for mark in item.iter_markers()}
     fixtures = getattr(item, "fixturenames", ())
     needs |= {need for name, need in (("model_dir", "model"), ("browser", "browser")) if name in fixtures}
     if os.environ.get("REQUIRE_ALL") == "1" and needs and report.skipped and not hasattr(report, "wasxfail"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bot.engine.factory import prepare_prefixes
-from bot.engine.weights.prepare import prepare
+from bot.engine.quantization.prepare import prepare
 from bot.models import check_model, find_model
 from bot.roles import load_roles
 from config.settings import Settings

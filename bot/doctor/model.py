@@ -19,7 +19,9 @@ from bot.engine.config import control_group
 from bot.models import ModelError, check_model, find_model
 from config.settings import LOOPBACK, Settings
 
-BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.68}  # a weight, scales included
+# A weight, scales included; in int4 those of rows that have whole blocks of 256, and of others.
+BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.65}
+SHORT_ROWS = 0.8
 # Python, the database and the sockets; and torch, where it computes.
 OVERHEAD_MB, TORCH_MB = 280, 240
 
@@ -74,9 +76,9 @@ def server(settings: Settings) -> Finding:
 
 def local(directory: Path, settings: Settings) -> Iterator[Finding]:
     """The model's config, this processor's kernels, and the memory."""
-    from bot.engine.config.precision import COMPILED
+    from bot.engine.config.precision import COMPILED, INT4
     from bot.engine.weights.model_files import ModelFiles, directory_of
-    from bot.engine.weights.prepare import open_prepared
+    from bot.engine.weights.prepared import open_prepared
 
     try:
         model = ModelFiles(directory)
@@ -98,7 +100,8 @@ def local(directory: Path, settings: Settings) -> Iterator[Finding]:
         mend = "prepare it where it can be written, and copy it here"
         yield doubtful("prepared", f"no weights for {chosen}, and the directory is read-only", mend)
     own_blocks = model.gguf.stat().st_size if model.gguf is not None else 0
-    weights = config.num_parameters * BYTES[chosen] if chosen in BYTES else own_blocks
+    each = SHORT_ROWS if chosen == INT4 and config.hidden_size % 256 else BYTES.get(chosen, 0.0)
+    weights = config.num_parameters * each or own_blocks
     needed = int(weights / 1e6) + settings.cache_mb + OVERHEAD_MB
     needed += 0 if chosen in COMPILED else TORCH_MB
     yield memory(needed, available(), chosen)

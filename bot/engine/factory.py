@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bot.engine.config import processor
 from bot.engine.config.arrays import Rows
-from bot.engine.config.precision import COMPILED
+from bot.engine.config.precision import COMPILED, GGUF, INT4
 from bot.engine.config.torch_needs import require_torch
 from bot.engine.errors import EngineError
 from bot.engine.interface import Engine, Prompt
@@ -22,15 +22,16 @@ from bot.engine.kernels.bindings import AUTO, KernelsMissing, arithmetic, choose
 from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.local import LocalEngine
 from bot.engine.model.decoder import Chunk, Decoder
+from bot.engine.quantization.prepare import kept_parts, locked, write_int4
 from bot.engine.scheduling.passes import PREFILL_TOKENS
 from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.text.gguf_tokenizer import gguf_tokenizer
 from bot.engine.text.sampling import GenerationDefaults, gguf_generation_config, read_generation_config
 from bot.engine.weights.checkpoint import EMBEDDING, lm_head_name
 from bot.engine.weights.model_files import ModelFiles, directory_of
-from bot.engine.weights.prepare import kept_parts, locked, open_prepared, prepared_file
+from bot.engine.weights.parts import KeptPart
+from bot.engine.weights.prepared import open_prepared, prepared_file
 from bot.engine.weights.prepared_prefixes import PreparedPrefixes, prefixes_file, write_prefixes
-from bot.engine.weights.quantize import KeptPart
 from config.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -206,8 +207,11 @@ def _open_decoder(model: ModelFiles, precision: str, threads: int, kernels: str)
             precision = "fp32"
             log.warning("%s; until then torch computes in float32", problem)
         else:
-            config, parts = model.config(precision), _parts(model, precision)
-            return CompiledDecoder(config, precision, parts, *_outer(model), chosen, threads)
+            kept = precision
+            if precision == INT4:
+                model, kept = write_int4(model.path), GGUF
+            parts = _parts(model, kept)
+            return CompiledDecoder(model.config(kept), precision, parts, *_outer(model), chosen, threads)
     require_torch("use PRECISION=int8 or int4, which need none")
     from bot.engine.model.torch_decoder import TorchDecoder  # torch is imported where it is used only
 

@@ -20,13 +20,13 @@ from importlib import metadata
 from pathlib import Path
 
 from bot.engine import EngineError, Message, Prompt, Sampling
-from bot.engine.config.precision import QUANTIZED
+from bot.engine.config.precision import COMPILED
 from bot.engine.config.processor import flags
 from bot.engine.config.torch_needs import torch_starts
 from bot.engine.factory import open_local
 from bot.engine.kernels.bindings import choose_kernels
 from bot.engine.local import LocalEngine
-from bot.engine.weights.prepare import prepare
+from bot.engine.quantization.prepare import prepare
 from config.settings import PRECISIONS
 
 PROMPTS = ("hello hello", "How many pages has the book?", "这本书有多少页？", "Yes or no?")
@@ -76,7 +76,7 @@ def answers_in(folder: Path, precision: str) -> Answers:
     for stale in folder.glob("prepared-*"):
         stale.unlink()
     found = asyncio.run(answers(open_local(folder, precision=precision)))
-    if precision in QUANTIZED:
+    if precision in COMPILED:
         file = prepare(folder, precision)
         assert asyncio.run(answers(open_local(folder, precision=precision))) == found
         found.prepared = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -120,7 +120,7 @@ def compare(folder: Path) -> list[str]:
     if choose_kernels().name.decode() != (best := next(KERNELS[flag] for flag in KERNELS if flag in flags())):
         wrong.append(f"kernels: {best} are the best for this processor")
     for precision in PRECISIONS:
-        if precision not in QUANTIZED and not torch_starts():
+        if precision not in COMPILED and not torch_starts():
             try:
                 open_local(folder, precision=precision)
                 wrong.append(f"{precision}: it is not refused, and torch does not start here")

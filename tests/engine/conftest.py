@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from random_model import off_grid, write_hub_directory
 from small_model import write_small_model
 
 from bot.engine.factory import open_local
@@ -34,3 +35,9 @@ async def open_small(small_dir: Path) -> AsyncIterator[Open]:
     yield start
     for engine in opened:
         await engine.close()
+
+
+@pytest.fixture(scope="session")
+def float_dir(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The starter as a checkpoint in float16 whose weights are on no quantized file's steps."""
+    return write_hub_directory(model_dir, tmp_path_factory.mktemp("floats"), off_grid)

@@ -1,4 +1,4 @@
-"""int8 and a file's own blocks predict as float32 does: a text read as a prompt, and as it is written."""
+"""int8, int4 and a file's own blocks predict as float32 does: a text read at once, and as it is written."""
 
 from __future__ import annotations
 
@@ -43,6 +43,15 @@ def test_the_files_own_blocks_predict_as_the_same_numbers_in_float32(
     found = predict(open_decoder(model_dir, "gguf"), some, rows)
     assert found.perplexity == pytest.approx(expected.perplexity, rel=0.003)
     assert found.agreement(expected) >= 0.98
+
+
+def test_int4_of_a_checkpoint_in_floats_keeps_what_the_model_knows(
+    float_dir: Path, ids: list[int], exact: Predictions
+) -> None:
+    """The starter with weights between the steps of its file; what it computes is the same."""
+    found = predict(open_decoder(float_dir, "int4"), ids)
+    assert found.perplexity < 1.05 * exact.perplexity
+    assert found.agreement(exact) >= 0.92
 
 
 def test_the_text_is_one_that_the_model_understands(ids: list[int], exact: Predictions) -> None:

@@ -9,9 +9,9 @@ from bot.engine.config.model_config import ModelConfig
 from bot.engine.errors import EngineError
 from config.settings import PRECISIONS
 
-QUANTIZED = ("int8", "int4")
 GGUF = "gguf"  # a GGUF file's own blocks
-COMPILED = (*QUANTIZED, GGUF)  # what the kernels compute, without torch
+INT4 = "int4"  # the same, of a GGUF file that is made of the model
+COMPILED = ("int8", INT4, GGUF)  # what the kernels compute, without torch
 # Bytes beside the weights: what Python, its libraries, the bot and its caches take.
 _BESIDE = 500_000_000
 
@@ -33,7 +33,7 @@ def choose_precision(precision: str, config: ModelConfig, has_blocks: bool = Fal
         )
     if has_blocks:
         return GGUF
-    return "int4" if config.num_parameters + _BESIDE > _memory() else "int8"
+    return INT4 if config.num_parameters + _BESIDE > _memory() else "int8"
 
 
 def _memory() -> int:

@@ -9,10 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "float_bits.h"
 #include "kernels.h"
-
-/* Codes of 4 bits are stored without a sign, 8 above the weight. */
-enum { INT4_OFFSET = 8 };
 
 /* Bytes from what a single row reads to what is fetched: memory is that far away. */
 enum { AHEAD = 1024 };
@@ -28,22 +26,6 @@ static int64_t place_of(const struct activations *x, int rows, int row, int grou
     int first = row / TILE_ROWS * TILE_ROWS;
     return (int64_t)first * x->groups + (int64_t)group * width_of(rows, row) + row - first;
 }
-
-static inline uint32_t bits_of(float number) {
-    uint32_t bits;
-    memcpy(&bits, &number, sizeof bits);
-    return bits;
-}
-
-static inline float float_of(uint32_t bits) {
-    float number;
-    memcpy(&number, &bits, sizeof number);
-    return number;
-}
-
-/* 1.5 * 2^23: a float32 of this size has no bits below 1, so that adding it rounds a smaller number to the
- * nearest whole one, which then stands in the lowest bits. NaN gives some number, and no undefined one. */
-#define ROUNDER 12582912.0f
 
 static inline int32_t nearest(float number) {
     return (int32_t)(bits_of(number + ROUNDER) - bits_of(ROUNDER));
@@ -84,7 +66,7 @@ static void quantize_group(const float *numbers, const struct activations *to, i
         }
         sum[half] = own;
     }
-    uint32_t offset = format == INT8 ? INT8_OFFSET : format == INT4 ? INT4_OFFSET : 1;
+    uint32_t offset = format == INT8 ? INT8_OFFSET : 1;
     int32_t *corrections = to->corrections + place.correction;
     corrections[0] = (int32_t)(0 - (sum[0] + sum[1]) * offset);
     corrections[place.width] = (int32_t)(0 - sum[1] * offset);

@@ -4,23 +4,6 @@
 
 #define INT8_OFFSET 0
 
-/* Codes of 4 bits: pmaddubsw adds two products in 16 bits, and the eight quads of a group can be added there
- * as well, since 8 * 2 * 15 * 127 = 30,480 < 2^15. */
-TILE ints begin_int4(int32_t correction) {
-    (void)correction;
-    return _mm256_setzero_si256();
-}
-
-TILE ints dot_int4(ints sum, ints weights, ints codes) {
-    sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, codes));
-    ADDED(sum);
-    return sum;
-}
-
-TILE ints whole_int4(ints sum, int32_t correction) {
-    return _mm256_add_epi32(_mm256_madd_epi16(sum, _mm256_set1_epi16(1)), broadcast_int(correction));
-}
-
 TILE ints begin_int8(int32_t correction) {
     (void)correction;
     return _mm256_setzero_si256();
@@ -35,8 +18,9 @@ TILE ints dot_int8(ints sum, ints weights, ints codes) {
     return sum;
 }
 
-/* Of a file's formats 16 bits have room for so many products of two: codes of 4, 5 and 6 bits have no sign.
- */
+/* Of a file's formats 16 bits have room for the products of so many quads, two by two: codes of 4, 5 and 6
+ * bits have no sign, and those of 4 bits have room for a whole group's, since 8 * 2 * 15 * 127 = 30,480 <
+ * 2^15. */
 #define RUN(format, quads) \
     ((format) == Q8_0 ? 1 : (format) == Q6_K ? 2 : (format) == Q5_0 || (format) == Q5_K ? 4 : (quads))
 
@@ -47,7 +31,9 @@ TILE ints begin_part(ints sum) {
 TILE ints dot_part(int format, ints part, ints weights, ints codes) {
     if (format == Q8_0)
         return _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(codes, weights));
-    return dot_int4(part, weights, codes);
+    part = _mm256_add_epi16(part, _mm256_maddubs_epi16(weights, codes));
+    ADDED(part);
+    return part;
 }
 
 TILE ints end_part(ints sum, ints part) {

@@ -21,12 +21,6 @@ TILE ints broadcast_quad(const int8_t *codes) {
     return _mm512_set1_epi32(quad);
 }
 
-/* bfloat16: the upper half of a float32's bits. */
-TILE floats load_bfloats(const uint16_t *from) {
-    ints wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
-}
-
 TILE ints load(const void *from) { return _mm512_loadu_si512(from); }
 TILE ints low_halves(ints bytes) { return _mm512_and_si512(bytes, _mm512_set1_epi8(15)); }
 TILE ints high_halves(ints bytes) { return low_halves(_mm512_srli_epi16(bytes, 4)); }
@@ -63,24 +57,10 @@ TILE void sum_four(const floats *of, float *sums) {
     _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
 
-/* No sum comes near 2^31: 32 products of 255 * 127, and a correction of 128 * 32 * 127. */
-TILE ints begin_int4(int32_t correction) { return _mm512_set1_epi32(correction); }
-TILE ints dot_int4(ints sum, ints weights, ints x) { return _mm512_dpbusd_epi32(sum, weights, x); }
-TILE ints whole_int4(ints sum, int32_t correction) { return (void)correction, sum; } /* it began with that */
-TILE ints begin_int8(int32_t correction) { return begin_int4(correction); }
-TILE ints dot_int8(ints sum, ints weights, ints x) { return dot_int4(sum, without_sign(weights), x); }
-
-/* Codes of a file's formats have no sign, those of 8 bits neither once they are unpacked. */
-#define RUN(format, quads) (quads)
-TILE ints begin_part(ints sum) { return sum; }
-TILE ints dot_part(int format, ints part, ints weights, ints x) {
-    (void)format;
-    return dot_int4(part, weights, x);
-}
-
-TILE ints end_part(ints sum, ints part) { return (void)sum, part; }
+TILE ints dot(ints sum, ints weights, ints x) { return _mm512_dpbusd_epi32(sum, weights, x); }
 
 #include "unpack.h"
+#include "x86_vnni.h"
 #include "x86_tiles.h"
 
 #include "x86_gguf_tiles.h"

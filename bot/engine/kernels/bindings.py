@@ -26,9 +26,7 @@ _ELF_HEADER = struct.Struct("<40sQ10xHH2x")
 
 
 # `enum format` of kernels.h: this project's own blocks, then those of GGUF files by their names there.
-FORMATS = {
-    name: at for at, name in enumerate(("int8", "int4", "Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"))
-}
+FORMATS = {name: at for at, name in enumerate(("int8", "Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"))}
 
 
 class KernelsMissing(EngineError):
@@ -94,6 +92,13 @@ class Product(Structure):
     )
 
 
+class Quantization(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("weights", "blocks")),
+        *((name, c_int32) for name in ("outputs", "inputs", "format")),
+    )
+
+
 class Kernels(Structure):
     """One instruction set's. Calls let go of the interpreter's lock."""
 
@@ -122,6 +127,8 @@ def load_library() -> ctypes.CDLL:
     if (HERE / "kernels.h").is_file() and made_of != sources_digest():
         raise KernelsMissing(f"{LIBRARY} was compiled from other sources than those beside it: {mend}")
     library.kernels_all.restype = POINTER(POINTER(Kernels))
+    library.quantize.argtypes = (c_void_p, POINTER(Quantization))
+    library.quantize.restype = None
     library.pool_open.restype = c_void_p
     library.pool_open.argtypes = (c_int,)
     library.pool_threads.argtypes = library.pool_close.argtypes = (c_void_p,)

@@ -23,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LIBRARY = HERE / "kernels.so"
 
-_COMMON = ("thread_pool", "processor", "plain")
+_COMMON = ("thread_pool", "processor", "plain", "quantize")
 _AVX512 = ("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni")
 INSTRUCTION_SETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "x86_64": {

@@ -11,8 +11,8 @@
 
 enum { GROUP = 32, BLOCK = 32, QUAD = 4, QUADS = GROUP / QUAD, HALVES_OF_GROUP = 2 };
 
-/* How a weight is kept: in this project's own blocks, or in those of a GGUF file (gguf_blocks.h). */
-enum format { INT8, INT4, Q4_0, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K };
+/* How a weight is kept: in this project's own blocks (INT8), or in those of a GGUF file (gguf_blocks.h). */
+enum format { INT8, Q4_0, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K };
 
 /* 32 outputs by 32 inputs. Four inputs (a quad) of one output stand side by side, for that is what a dot
  * product instruction takes; then the same quad of the next output, so that one read serves them all. */
@@ -20,14 +20,7 @@ struct int8_block {
     int8_t codes[QUADS][BLOCK][QUAD];
 };
 
-/* The same in 4 bits: weight = (code - 8) * scale. A byte's low half belongs to an even quad, its high half
- * to the odd quad that follows. Scales are the upper halves of float32 (bfloat16). */
-struct int4_block {
-    uint16_t scales[BLOCK];
-    uint8_t codes[QUADS / 2][BLOCK][QUAD];
-};
-
-/* y = x W^T + bias. blocks: of INT8 and INT4 [outputs / 32][inputs / 32], both rounded up; what is beyond is
+/* y = x W^T + bias. blocks: of INT8 [outputs / 32][inputs / 32], both rounded up; what is beyond is
  * zero. Of a file's formats [outputs / 32][inputs / 32 or 256], see gguf_blocks.h. scales: of INT8, one for
  * each output, as many as the blocks have; bias: likewise, or NULL. */
 struct matrix {
@@ -66,7 +59,7 @@ struct token {
 };
 
 /* Rows of quantized activations. corrections: what mends a group's sum of products where weights' codes are
- * multiplied larger by an offset than they are. For INT8 and INT4 -offset * the sum of the group's codes; for
+ * multiplied larger by an offset than they are. For INT8 -offset * the sum of the group's codes; for
  * a file's formats, which may differ from matrix to matrix, two: -1 * that sum, and that of the second half.
  */
 struct activations {
@@ -102,6 +95,16 @@ struct product {
 };
 
 struct pool;
+
+/* Weights, [outputs][inputs], to blocks of a file's format in a file's order: to Q5_0 or Q8_0 where the
+ * inputs are a multiple of 32, to Q4_K or Q6_K where they are one of 256. */
+struct quantization {
+    const float *weights;
+    void *blocks;
+    int32_t outputs, inputs, format;
+};
+
+void quantize(struct pool *, const struct quantization *);
 
 /* The kernels of one instruction set. */
 struct kernels {

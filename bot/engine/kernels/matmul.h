@@ -1,11 +1,11 @@
 /* y = x W^T + bias for one block of 32 outputs and any number of rows, over an instruction set's tiles.
  *
  * Before this header an instruction set defines
- *   OUTPUTS(rows)         how many of the 32 outputs a tile multiplies at once
- *   tile_int8, tile_int4  sums += scale * (group's codes . group's codes) for `rows` rows and 32 outputs,
- *                           from group to group, where `rows` is a constant once inlined
- *   tile_unpacked         the same of a GGUF file's blocks, unpacked (unpack.h)
- *   tile_packed           the same of one such block whose scales are unpacked, for one row */
+ *   OUTPUTS(rows)  how many of the 32 outputs a tile multiplies at once
+ *   tile_int8      sums += scale * (group's codes . group's codes) for `rows` rows and 32 outputs, from group
+ *                  to group, where `rows` is a constant once inlined
+ *   tile_unpacked  the same of a GGUF file's blocks, unpacked (unpack.h)
+ *   tile_packed    the same of one such block whose scales are unpacked, for one row */
 #ifndef MATMUL_H
 #define MATMUL_H
 
@@ -16,15 +16,6 @@
 /* Groups multiplied before the next rows are taken: so much of a block (32 KB in 8 bits) stays in the
  * first cache while all rows are multiplied. */
 enum { PART = 32 };
-
-static inline __attribute__((always_inline)) void tile(int rows, const struct matrix *matrix,
-                                                       const char *block, struct view x, int groups,
-                                                       struct ahead *ahead, float *sums, int stride) {
-    if (matrix->format == INT8)
-        tile_int8(rows, (const struct int8_block *)block, x, groups, ahead, sums, stride);
-    else
-        tile_int4(rows, (const struct int4_block *)block, x, groups, ahead, sums, stride);
-}
 
 /* What follows a part of a block: for a single row, which only waits for memory, the bytes right behind those
  * that are read; for more the next part, or the first of the next block, shared out to all tiles. */
@@ -46,29 +37,27 @@ static struct view view_of(const struct activations *x, int rows, int row, int g
                          place.width};
 }
 
-static void multiply_own_blocks(const struct matrix *matrix, const struct activations *x, int rows, int block,
-                                float *sums, int stride) {
-    int64_t size = matrix->format == INT8 ? sizeof(struct int8_block) : sizeof(struct int4_block);
-    const char *blocks = (const char *)matrix->blocks + (int64_t)block * x->groups * size;
+static void multiply_int8(const struct matrix *matrix, const struct activations *x, int rows, int block,
+                          float *sums, int stride) {
+    const struct int8_block *blocks = (const struct int8_block *)matrix->blocks + (int64_t)block * x->groups;
     for (int part = 0; part < x->groups; part += PART) {
         int groups = x->groups - part < PART ? x->groups - part : PART;
-        struct ahead ahead = what_follows(matrix, x->groups, size, block, part, rows);
+        struct ahead ahead = what_follows(matrix, x->groups, sizeof *blocks, block, part, rows);
         for (int row = 0; row < rows;) {
             struct view some = view_of(x, rows, row, part);
             float *into = sums + (int64_t)row * stride;
-            const char *weights = blocks + part * size;
             int left = rows - row;
             if (left >= TILE_ROWS) {
-                tile(TILE_ROWS, matrix, weights, some, groups, &ahead, into, stride);
+                tile_int8(TILE_ROWS, blocks + part, some, groups, &ahead, into, stride);
                 row += TILE_ROWS;
             } else if (left >= 4) {
-                tile(4, matrix, weights, some, groups, &ahead, into, stride);
+                tile_int8(4, blocks + part, some, groups, &ahead, into, stride);
                 row += 4;
             } else if (left >= 2) {
-                tile(2, matrix, weights, some, groups, &ahead, into, stride);
+                tile_int8(2, blocks + part, some, groups, &ahead, into, stride);
                 row += 2;
             } else {
-                tile(1, matrix, weights, some, groups, &ahead, into, stride);
+                tile_int8(1, blocks + part, some, groups, &ahead, into, stride);
                 row += 1;
             }
         }
@@ -136,8 +125,8 @@ static void multiply_block(const struct matrix *matrix, const struct activations
                            float *sums, int stride) {
     if (rows == 0) return;
     for (int row = 0; row < rows; row++) memset(sums + (int64_t)row * stride, 0, BLOCK * sizeof *sums);
-    if (matrix->format == INT8 || matrix->format == INT4)
-        multiply_own_blocks(matrix, x, rows, block, sums, stride);
+    if (matrix->format == INT8)
+        multiply_int8(matrix, x, rows, block, sums, stride);
     else
         multiply_file_blocks(matrix, x, rows, block, sums, stride);
     const float *bias = matrix->bias == NULL ? NULL : matrix->bias + (int64_t)block * BLOCK;

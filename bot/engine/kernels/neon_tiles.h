@@ -7,11 +7,6 @@
  *   add_products(rows, weights, x, sum)
  *   whole(rows, sum)              the sums as they are wanted: for each row a vector of four outputs */
 
-/* bfloat16: the upper half of a float32's bits. */
-TILE float32x4_t load_bfloats(const uint16_t *from) {
-    return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(from), 16));
-}
-
 /* Half a group of each row's activations. */
 TILE void load_rows(int rows, const int8_t *codes, int half, int8x16_t *into) {
     codes += half * (GROUP / HALVES);
@@ -70,51 +65,6 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
             UNROLL for (int i = 0; i < SUMS; i++) {
                 float scale = scales[i % rows / LANES][i % rows % LANES];
                 total[i] = vfmaq_n_f32(total[i], vcvtq_f32_s32(sum[i]), scale);
-            }
-        }
-        store_totals(rows, total, sums + first, stride);
-    }
-}
-
-/* A code of 4 bits is a byte of 0 to 15; what it stands above its weight is in the corrections. */
-TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, int groups,
-                    struct ahead *ahead, float *sums, int stride) {
-    const int outputs = OUTPUTS(rows), vectors = outputs / LANES;
-    const uint8x16_t low = vdupq_n_u8(15);
-    for (int first = 0; first < BLOCK; first += outputs) {
-        float32x4_t total[SUMS];
-        load_totals(rows, sums + first, stride, total);
-        struct view at = x;
-        for (int group = 0; group < groups; group++, next_group(&at)) {
-            const struct int4_block *block = blocks + group;
-            float32x4_t scales[SUMS / LANES];
-            int32x4_t corrections[SUMS / LANES], sum[SUMS];
-            load_row_ints(rows, at.corrections, corrections);
-            UNROLL for (int o = 0; o < vectors; o++) begin(rows, corrections, sum + o * rows);
-            fetch(ahead);
-            UNROLL for (int half = 0; half < HALVES; half++) {
-                int8x16_t some[SUMS];
-                load_rows(rows, at.codes, half, some);
-                UNROLL for (int o = 0; o < vectors; o++) {
-                    int8x16_t weights[HALF_QUADS];
-                    UNROLL for (int pair = 0; pair < HALF_QUADS / 2; pair++) {
-                        uint8x16_t both =
-                            vld1q_u8(block->codes[half * HALF_QUADS / 2 + pair][first + LANES * o]);
-                        weights[2 * pair] = vreinterpretq_s8_u8(vandq_u8(both, low));
-                        weights[2 * pair + 1] = vreinterpretq_s8_u8(vshrq_n_u8(both, 4));
-                    }
-                    add_products(rows, weights, some, sum + o * rows);
-                }
-            }
-            load_row_floats(rows, at.scales, scales);
-            UNROLL for (int o = 0; o < vectors; o++) {
-                float32x4_t weight_scales = load_bfloats(block->scales + first + LANES * o);
-                whole(rows, sum + o * rows);
-                UNROLL for (int row = 0; row < rows; row++) {
-                    int i = o * rows + row;
-                    float32x4_t scale = vmulq_n_f32(weight_scales, scales[row / LANES][row % LANES]);
-                    total[i] = vfmaq_f32(total[i], vcvtq_f32_s32(sum[i]), scale);
-                }
             }
         }
         store_totals(rows, total, sums + first, stride);

@@ -50,34 +50,6 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
     }
 }
 
-TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, int groups,
-                    struct ahead *ahead, float *sums, int stride) {
-    (void)ahead;
-    for (int group = 0; group < groups; group++) {
-        const struct int4_block *block = blocks + group;
-        int8_t codes[QUADS][BLOCK][QUAD];
-        float scales[BLOCK];
-        for (int pair = 0; pair < QUADS / 2; pair++) {
-            const uint8_t *both = block->codes[pair][0];
-            int8_t *even = codes[2 * pair][0], *odd = codes[2 * pair + 1][0];
-            for (int i = 0; i < BLOCK * QUAD; i++) even[i] = both[i] & 15, odd[i] = (int8_t)(both[i] >> 4);
-        }
-        for (int o = 0; o < BLOCK; o++) {
-            uint32_t bits = (uint32_t)block->scales[o] << 16;
-            memcpy(scales + o, &bits, sizeof bits);
-        }
-        for (int row = 0; row < rows; row++) {
-            int64_t at = group * x.width + row;
-            int32_t sum[BLOCK];
-            for (int o = 0; o < BLOCK; o++) sum[o] = x.corrections[2 * group * x.width + row];
-            for (int quad = 0; quad < QUADS; quad++)
-                add_products(codes[quad], x.codes + at * GROUP + quad * QUAD, sum);
-            float *into = sums + row * stride;
-            for (int o = 0; o < BLOCK; o++) into[o] += (float)sum[o] * scales[o] * x.scales[at];
-        }
-    }
-}
-
 #include "unpack.h"
 
 TILE void tile_unpacked(int rows, int format, const struct unpacked *unpacked, struct view x, int groups,

@@ -15,13 +15,6 @@ struct unpacked {
     float scales[HALVES_OF_GROUP][BLOCK], mins[BLOCK];
 };
 
-static inline float float_of_half(uint32_t bits) {
-    uint32_t shifted = (bits & 0x7FFF) << 13, sign = (bits & 0x8000) << 16;
-    /* The exponent's bias is 112 more; a subnormal number is right as well. The largest exponent is none. */
-    uint32_t number = bits_of(float_of(shifted) * 0x1p112f), infinite = shifted | 0x7F800000;
-    return float_of(((bits & 0x7C00) == 0x7C00 ? infinite : number) | sign);
-}
-
 static void scales_of_halves(const half from[BLOCK], float scales[BLOCK]) {
     for (int o = 0; o < BLOCK; o++) scales[o] = float_of_half(from[o]);
 }

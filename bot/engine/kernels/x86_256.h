@@ -20,12 +20,6 @@ TILE ints broadcast_quad(const int8_t *codes) {
     return _mm256_set1_epi32(quad);
 }
 
-/* bfloat16: the upper half of a float32's bits. */
-TILE floats load_bfloats(const uint16_t *from) {
-    ints wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
-}
-
 TILE ints load(const void *from) { return _mm256_loadu_si256(from); }
 TILE ints low_halves(ints bytes) { return _mm256_and_si256(bytes, _mm256_set1_epi8(15)); }
 TILE ints high_halves(ints bytes) { return low_halves(_mm256_srli_epi16(bytes, 4)); }

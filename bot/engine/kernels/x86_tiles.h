@@ -4,13 +4,11 @@
  *
  *   weights      o0: w0 w1 w2 w3 | o1: w0 w1 w2 w3 | ...
  *   activations      x0 x1 x2 x3 |     x0 x1 x2 x3 | ...
- *   sum          += the four products of each              in 32 bits (on AVX2, of int4, two by two in 16)
+ *   sum          += the four products of each              in 32 bits
  *
  * Before this header: vectors (x86_256.h's, or avx512_vnni.c's); OUTPUTS(rows), how many outputs are
- * multiplied at once so that all sums stay in registers; and of a group's products with weights of 8 bits,
- * and with codes of 4 bits without a sign,
- *   begin_int8(correction), dot_int8(sum, weights, activations), and then sum is whole
- *   begin_int4(correction), dot_int4(sum, weights, activations), whole_int4(sum, correction) */
+ * multiplied at once so that all sums stay in registers; and of a group's products with weights of 8 bits
+ * begin_int8(correction) and dot_int8(sum, weights, activations). */
 
 /* `total` holds sums of rows by outputs, from `first` on. */
 TILE void load_totals(int rows, int outputs, const float *sums, int stride, floats *total) {
@@ -53,50 +51,6 @@ TILE void tile_int8(int rows, const struct int8_block *blocks, struct view x, in
                 UNROLL for (int o = 0; o < vectors; o++) {
                     int i = row * vectors + o;
                     total[i] = multiply_add(to_floats(sum[i]), scale, total[i]);
-                }
-            }
-        }
-        store_totals(rows, outputs, total, sums + first, stride);
-    }
-}
-
-TILE void tile_int4(int rows, const struct int4_block *blocks, struct view x, int groups,
-                    struct ahead *ahead, float *sums, int stride) {
-    const int outputs = OUTPUTS(rows), vectors = outputs / LANES;
-    for (int first = 0; first < BLOCK; first += outputs) {
-        floats total[MOST_SUMS];
-        load_totals(rows, outputs, sums + first, stride, total);
-        struct view at = x;
-        for (int group = 0; group < groups; group++, next_group(&at)) {
-            const struct int4_block *block = blocks + group;
-            const int8_t *codes = at.codes;
-            ints sum[MOST_SUMS];
-            UNROLL for (int row = 0; row < rows; row++)
-                UNROLL for (int o = 0; o < vectors; o++)
-                    sum[row * vectors + o] = begin_int4(at.corrections[row]);
-            fetch(ahead);
-            UNROLL for (int pair = 0; pair < QUADS / 2; pair++) {
-                ints even[4], odd[4];
-                UNROLL for (int o = 0; o < vectors; o++) {
-                    ints both = load(block->codes[pair][first + LANES * o]);
-                    even[o] = low_halves(both), odd[o] = high_halves(both);
-                }
-                UNROLL for (int row = 0; row < rows; row++) {
-                    const int8_t *quads = codes + row * GROUP + pair * 2 * QUAD;
-                    ints first_quad = broadcast_quad(quads), second_quad = broadcast_quad(quads + QUAD);
-                    UNROLL for (int o = 0; o < vectors; o++) {
-                        ints *to = &sum[row * vectors + o];
-                        *to = dot_int4(dot_int4(*to, even[o], first_quad), odd[o], second_quad);
-                    }
-                }
-            }
-            UNROLL for (int o = 0; o < vectors; o++) {
-                floats weight_scales = load_bfloats(block->scales + first + LANES * o);
-                UNROLL for (int row = 0; row < rows; row++) {
-                    int i = row * vectors + o;
-                    floats scale = times(weight_scales, broadcast_float(at.scales[row]));
-                    ints products = whole_int4(sum[i], at.corrections[row]);
-                    total[i] = multiply_add(to_floats(products), scale, total[i]);
                 }
             }
         }

@@ -19,9 +19,10 @@ _WORDS = (
     r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _QWEN, _LLAMA = "qwen2", "llama-bpe"
-# Token types of the GGUF specification; 5 fills up the table.
-_UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED = 2, 3, 4, 5
-_ADDED = (_CONTROL, _USER_DEFINED)  # no merge makes them
+PRE_TOKENIZERS = (_QWEN, _LLAMA)
+# Token types of the GGUF specification; the last fills up the table.
+NORMAL, _UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
+_ADDED = (CONTROL, USER_DEFINED)  # no merge makes them
 _LONGEST = 256  # characters of a piece that merges make: each place to cut it is tried
 _SPACE = "\u2581"
 _FOREIGN = "use a Qwen2, Qwen3 or Llama model"
@@ -56,6 +57,11 @@ def gguf_tokenizer(metadata: Mapping[str, Any], file: Path) -> TokenizerFiles:
         ends=tuple(filter(None, (found.token("eot"), found.token("eom")))),
         add_bos=add_bos is True and bool(bos),
     )
+
+
+def words_pattern(pre: str) -> str:
+    """The regular expression that cuts words in one of PRE_TOKENIZERS."""
+    return _WORDS.format(digits="" if pre == _QWEN else "{1,3}")
 
 
 class _Vocabulary:
@@ -100,7 +106,7 @@ class _Vocabulary:
     def added_tokens(self) -> list[AddedToken]:
         """Those that no merge makes, in the order of their ids."""
         return [
-            AddedToken(self.tokens[at], special=self.types[at] == _CONTROL, normalized=False)
+            AddedToken(self.tokens[at], special=self.types[at] == CONTROL, normalized=False)
             for at in self.added
         ]
 
@@ -129,14 +135,14 @@ class _Vocabulary:
 
 def _byte_pairs(found: _Vocabulary) -> Tokenizer:
     """GPT-2's kind: bytes as visible characters, merged by a list."""
-    if found.pre not in (_QWEN, _LLAMA):
+    if found.pre not in PRE_TOKENIZERS:
         raise EngineError(f"{found.file} cuts words in the unknown way {found.pre[:40]!r}: {_FOREIGN}")
     qwen = found.pre == _QWEN
-    vocabulary = found.ids(without=(*_ADDED, _UNUSED))
+    vocabulary = found.ids(without=(*_ADDED, UNUSED))
     tokenizer = _made(found, {"vocab": vocabulary, "merges": found.merges(), "ignore_merges": not qwen})
     if qwen:
         tokenizer.normalizer = normalizers.NFC()
-    words = Regex(_WORDS.format(digits="" if qwen else "{1,3}"))
+    words = Regex(words_pattern(found.pre))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(words, behavior="isolated", invert=False),
@@ -151,7 +157,7 @@ def _byte_pairs(found: _Vocabulary) -> Tokenizer:
 
 def _sentence_pieces(found: _Vocabulary) -> Tokenizer:
     """SentencePiece's kind: characters merged to the piece of the best score, others as bytes."""
-    vocabulary, scores = found.ids(without=(_UNUSED,)), found.scores()
+    vocabulary, scores = found.ids(without=(UNUSED,)), found.scores()
     unknown = next((found.tokens[at] for at, kind in enumerate(found.types) if kind == _UNKNOWN), None)
     merges = _merges_by_score(found, vocabulary, scores)
     tokenizer = _made(
@@ -181,7 +187,7 @@ def _merges_by_score(
     found: _Vocabulary, vocabulary: Mapping[str, int], scores: Sequence[float]
 ) -> list[tuple[str, str]]:
     """Every pair of pieces that makes a piece, those of the best piece first."""
-    pieces = [(token, at) for token, at in vocabulary.items() if found.types[at] == 1 and len(token) > 1]
+    pieces = [(token, at) for token, at in vocabulary.items() if found.types[at] == NORMAL and len(token) > 1]
     if any(len(token) > _LONGEST for token, _ in pieces):
         raise found.damaged(f"a piece has more than {_LONGEST} characters")
     merges = []

@@ -75,9 +75,12 @@ def gguf_generation_config(metadata: Mapping[str, Any], file: Path) -> Generatio
     # A chat of the Qwen family ends with either.
     parts = ("eos", "padding") if defaults is _QWEN2 else ("eos",)
     ends = [metadata.get(f"tokenizer.ggml.{part}_token_id") for part in parts]
+    if given.get("temperature") == 0:  # the likeliest token always
+        del given["temperature"]
+        defaults = replace(defaults, sample=False, temperature=1.0)
     return replace(
         defaults,
-        sample=defaults.sample or bool(given.get("temperature")),
+        sample=defaults.sample or "temperature" in given,
         eos_token_ids=frozenset(each for each in ends if type(each) is int),
         **given,
     )

@@ -1,7 +1,7 @@
 """What blocks the kernels multiply (`kernels.h`, `gguf_blocks.h`), and a GGUF file's rows turned into them.
 
-32 outputs are side by side: int8 and int4 of this project have 32 inputs a block, a format of GGUF as many as
-it has there. In a file the inputs of one output are together; turned, four bytes of all 32 outputs are, and
+32 outputs are side by side: int8 of this project has 32 inputs a block, a format of GGUF as many as it has
+there. In a file the inputs of one output are together; turned, four bytes of all 32 outputs are, and
 then the next four (of float16 scales, two). No bit is changed.
 """
 
@@ -44,13 +44,12 @@ GGUF_FORMATS: Mapping[str, BlockFormat] = {
     "Q5_K": BlockFormat(256, 176),
     "Q6_K": BlockFormat(256, 210, scale_at=208),
 }
-_OWN = {"int8": BLOCK * GROUP, "int4": BLOCK * GROUP // 2 + BLOCK * 2}
 
 
 def row_shape(name: str, inputs: int) -> tuple[int, int]:
     """How many blocks 32 outputs have, and how many bytes each. `name`: a format's."""
-    if name in _OWN:
-        return -(-inputs // GROUP), _OWN[name]
+    if name == "int8":
+        return -(-inputs // GROUP), BLOCK * GROUP
     found = GGUF_FORMATS[name]
     return inputs // found.inputs, BLOCK * found.size
 

@@ -6,11 +6,12 @@ share them.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import mmap
 import os
 import weakref
 from collections.abc import Sequence
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,13 @@ class GGUFFile:
         try:
             if os.fstat(self._number).st_size < _SHORTEST:
                 raise GGUFError("is cut short or is not a GGUF file: fetch it again")
-            content = mmap(self._number, 0, access=ACCESS_READ)
-            self.metadata, self.tensors = read_header(content)
+            self._map = mmap.mmap(self._number, 0, access=mmap.ACCESS_READ)
+            self.metadata, self.tensors = read_header(self._map)
         except GGUFError as problem:
             raise GGUFError(f"{file} {problem}") from None
         except OSError as problem:  # a directory
             raise GGUFError(f"{file} cannot be mapped ({problem.strerror}): give a GGUF file") from None
-        self._bytes = np.frombuffer(content, np.uint8)
+        self._bytes = np.frombuffer(self._map, np.uint8)
 
     def bytes_of(self, name: str) -> NDArray[np.uint8]:
         """A tensor as it is stored, [nbytes]: a read-only view of the mapped file. Raises GGUFError."""
@@ -70,6 +71,11 @@ class GGUFFile:
                 f"{self.file} has {name} as {list(tensor.shape)}, which is no matrix: fetch it again"
             )
         return RowsInGGUF(self.file, tensor, os.dup(self._number))
+
+    def release(self) -> None:
+        """Let the pages read so far count as this process's no more; what is read again is mapped again."""
+        with contextlib.suppress(AttributeError, OSError):  # not every system can
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def _tensor(self, name: str) -> GGUFTensor:
         if name not in self.tensors:

@@ -30,6 +30,7 @@ INNER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_OUTER_OWN, _INNER_OWN = ({hub: own for own, hub in names.items()} for names in (OUTER, INNER))
 
 
 class GGUFCheckpoint:
@@ -72,12 +73,28 @@ class GGUFCheckpoint:
         return self._source.rows_of(self._own(name))
 
     def release(self) -> None:
-        """Nothing is kept between two calls."""
+        """Let go of the file's pages read so far."""
+        self._source.release()
 
     def _own(self, name: str) -> str:
         if name not in self._names:
             raise GGUFError(f"{self._source.file}: the weights have no tensor {name!r}: fetch it again")
         return self._names[name]
+
+
+def own_name(hub: str) -> str:
+    """A tensor's name in a GGUF file, by the hub's."""
+    if hub in _OUTER_OWN:
+        return _OUTER_OWN[hub]
+    number, _, rest = hub.removeprefix("model.layers.").partition(".")
+    part, _, suffix = rest.rpartition(".")
+    return f"blk.{number}.{_INNER_OWN[part]}.{suffix}"
+
+
+def in_pairs(rows: int, heads: int) -> NDArray[np.intp]:
+    """For each row of queries or keys as llama stores them, which of the hub's it is: `_in_halves` undone."""
+    order: NDArray[np.intp] = np.arange(rows).reshape(heads, 2, -1).swapaxes(1, 2).reshape(-1)
+    return order
 
 
 def _in_halves(numbers: Floats, heads: int) -> Floats:

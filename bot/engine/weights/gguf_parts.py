@@ -14,8 +14,7 @@ from bot.engine.config.model_config import ModelConfig
 from bot.engine.errors import EngineError
 from bot.engine.weights.block_formats import BLOCK, GGUF_FORMATS, turn
 from bot.engine.weights.gguf_checkpoint import GGUFCheckpoint
-from bot.engine.weights.parts import part_sources
-from bot.engine.weights.quantize import KeptPart
+from bot.engine.weights.parts import KeptPart, part_sources
 
 
 def other_formats(checkpoint: GGUFCheckpoint, config: ModelConfig) -> dict[str, str]:
@@ -34,6 +33,7 @@ def gguf_parts(checkpoint: GGUFCheckpoint, config: ModelConfig) -> Iterator[tupl
             yield name, _projection(checkpoint, source)
         else:
             yield name, {"": checkpoint.get(f"{source}.weight")}
+        checkpoint.release()
 
 
 def _projection(checkpoint: GGUFCheckpoint, source: str) -> KeptPart:

@@ -22,6 +22,7 @@ from bot.engine.weights.gguf_config import read_gguf_config
 from bot.engine.weights.gguf_parts import other_formats
 
 CONFIG, SUFFIX = "config.json", ".gguf"
+IN_INT4 = f"prepared-int4{SUFFIX}"  # beside the model that it was made of
 _SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 
 # Open files by path, size and time of change: the vocabulary is read once for all who need it at one time,
@@ -99,7 +100,8 @@ def _is_file(path: Path) -> bool:
 def _find_gguf(path: Path) -> Path | None:
     if not _is_file(path) and (path / CONFIG).exists():
         return None
-    if not (found := [path] if _is_file(path) else sorted(path.glob(f"*{SUFFIX}"))):
+    there = (file for file in sorted(path.glob(f"*{SUFFIX}")) if not file.name.endswith(IN_INT4))
+    if not (found := [path] if _is_file(path) else list(there)):
         return None
     if split := _SPLIT.search(found[0].name):
         told = f"{found[0]} is one of {int(split[1])} parts of a model"

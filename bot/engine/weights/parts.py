@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bot.engine.config.arrays import Floats, StoredTensor
+from bot.engine.config.arrays import Floats, Rows, StoredTensor
 from bot.engine.config.model_config import ModelConfig
 from bot.engine.weights.checkpoint import Tensors, lm_head_name
 
@@ -24,6 +24,9 @@ _NORMS = {
     "query_norm": "self_attn.q_norm",
     "key_norm": "self_attn.k_norm",
 }
+# What a precision keeps of a part, by names of tensors: see `quantize_part` and `gguf_parts`.
+KeptPart = dict[str, StoredTensor]
+
 _OF_SOME_FAMILIES = ("query_norm", "key_norm")
 
 
@@ -32,17 +35,17 @@ class Part:
     """One tensor of the decoder: a projection's weight [outputs, inputs] with its bias, or a norm's weight.
 
     name: such as `layers.0.query`, `layers.0.mlp_norm`, `norm` or `head`. `weight` may lie in the
-    checkpoint's memory map; `bias` is None where it is zero.
+    checkpoint's memory map, that of the head in its file; `bias` is None where it is zero.
     """
 
     name: str
-    weight: StoredTensor
+    weight: Rows
     bias: Floats | None = None
 
     @property
     def is_projection(self) -> bool:
         """Whether this is a projection's weight, not a norm's."""
-        return self.weight.data.ndim == 2
+        return len(self.weight.shape) == 2
 
 
 def part_sources(checkpoint: Tensors, config: ModelConfig) -> Iterator[tuple[str, str]]:
@@ -61,6 +64,7 @@ def decoder_parts(checkpoint: Tensors, config: ModelConfig) -> Iterator[Part]:
     for name, source in part_sources(checkpoint, config):
         bias = checkpoint.get(f"{source}.bias").rows() if f"{source}.bias" in checkpoint else None
         kept = bias if bias is not None and bias.any() else None
-        yield Part(name, checkpoint.get(f"{source}.weight"), kept)
+        weight = f"{source}.weight"
+        yield Part(name, checkpoint.rows_of(weight) if name == "head" else checkpoint.get(weight), kept)
         if name.endswith(("down", "head")):  # a layer, or all
             checkpoint.release()

@@ -13,7 +13,8 @@ import numpy as np
 
 from bot.engine.config.arrays import Floats, StoredTensor
 from bot.engine.weights.model_files import beside
-from bot.engine.weights.safetensors import SafetensorsFile, SafetensorsWriter
+from bot.engine.weights.prepared import kept_as
+from bot.engine.weights.safetensors import SafetensorsFile, write_safetensors
 
 # Raised where keys and values of the same weights and tokens come out otherwise.
 VERSION = "1"
@@ -52,7 +53,8 @@ class PreparedPrefixes:
 
 def prefixes_file(directory: Path, precision: str) -> Path:
     """Where the prefixes of one precision are."""
-    return beside(directory, f"prepared-{precision}.prefixes.safetensors")
+    path, kept = kept_as(directory, precision)
+    return beside(path, f"prepared-{kept}.prefixes.safetensors")
 
 
 def write_prefixes(
@@ -62,7 +64,7 @@ def write_prefixes(
 
     prefixes: for each one's tokens their states, as in a KVCache of exactly that length.
     """
-    with SafetensorsWriter(file, {**made_of, "prefixes": VERSION}) as writer:
+    with write_safetensors(file, {**made_of, "prefixes": VERSION}) as writer:
         for tokens, states in prefixes.items():
             writer.add(f"{_tokens_sum(tokens)}.{_states_sum(states)}", StoredTensor(states, "F32"))
 

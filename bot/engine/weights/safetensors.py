@@ -6,20 +6,20 @@ start without torch maps the weights, and a tensor is written in pieces as it is
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bot.engine.config.arrays import DTYPES, Floats, StoredTensor
+from bot.engine.weights.whole_file import written_whole
 
 _LENGTH = 8  # bytes of the header's length
 _MAX_HEADER = 1 << 26
@@ -123,21 +123,23 @@ class _Place:
             raise ValueError("the shape and the bytes do not agree")
 
 
-class SafetensorsWriter:
-    """Writes tensors one after the other into a temporary file, which becomes `file` when all went well."""
+@contextmanager
+def write_safetensors(file: Path, metadata: Mapping[str, str]) -> Iterator[SafetensorsWriter]:
+    """A writer of `file`, which is there whole or not at all. Raises OSError and SafetensorsError."""
+    with written_whole(file) as temporary, temporary.open("wb") as out:
+        writer = SafetensorsWriter(out, metadata)
+        yield writer
+        writer.finish()
 
-    def __init__(self, file: Path, metadata: Mapping[str, str]) -> None:
-        self._file = file
-        self._temporary = file.with_name(f".{file.name}.{os.getpid()}")
+
+class SafetensorsWriter:
+    """Writes tensors one after the other."""
+
+    def __init__(self, out: BinaryIO, metadata: Mapping[str, str]) -> None:
+        self._out = out
         self._header: dict[str, object] = {"__metadata__": dict(metadata)}
         self._end = 0
-
-    def __enter__(self) -> SafetensorsWriter:
-        for left in self._file.parent.glob(f".{self._file.name}.*"):  # of one that was interrupted
-            left.unlink(missing_ok=True)
-        self._out = self._temporary.open("wb")
-        self._out.seek(_HEADER_ROOM)
-        return self
+        out.seek(_HEADER_ROOM)
 
     def add(self, name: str, tensor: StoredTensor) -> None:
         """Append a tensor that is in memory."""
@@ -160,31 +162,10 @@ class SafetensorsWriter:
             raise SafetensorsError(f"got {self._end - begin} bytes of {name} instead of {wanted}")
         self._header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, self._end]}
 
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if problem is None:
-                text = json.dumps(self._header).encode()
-                if len(text) > _HEADER_ROOM - _LENGTH:
-                    raise SafetensorsError("would have too many tensors for its header")
-                self._out.seek(0)
-                room = _HEADER_ROOM - _LENGTH
-                self._out.write(room.to_bytes(_LENGTH, "little") + text.ljust(room))
-                self._out.flush()
-                os.fsync(self._out.fileno())
-                self._out.close()
-                self._temporary.replace(self._file)
-                _sync_directory(self._file.parent)
-        finally:
-            self._out.close()
-            self._temporary.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    with contextlib.suppress(OSError):  # not every file system can; the file itself is synced
-        number = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+    def finish(self) -> None:
+        """Write the header, when all tensors are there. Raises SafetensorsError for too many."""
+        text, room = json.dumps(self._header).encode(), _HEADER_ROOM - _LENGTH
+        if len(text) > room:
+            raise SafetensorsError("would have too many tensors for its header")
+        self._out.seek(0)
+        self._out.write(room.to_bytes(_LENGTH, "little") + text.ljust(room))

@@ -15,10 +15,14 @@
 #include "thread_pool.h"
 #include "unpack.h"
 
-enum { MULTIPLY, FORWARD, DEQUANTIZE };
+enum { MULTIPLY, FORWARD, DEQUANTIZE, QUANTIZE };
 
 struct matrix_request {
     int32_t format, outputs, inputs, has_bias;
+};
+
+struct quantize_request {
+    int32_t threads, format, outputs, inputs, bytes;
 };
 
 struct product_request {
@@ -74,10 +78,8 @@ static struct matrix matrix(void) {
     receive(&r, sizeof r);
     struct matrix found = {NULL, NULL, NULL, r.outputs, r.inputs, r.format};
     int padded = round_up(r.outputs), groups = round_up(r.inputs) / GROUP;
-    size_t block = r.format == INT8   ? sizeof(struct int8_block)
-                   : r.format == INT4 ? sizeof(struct int4_block)
-                                      : (size_t)block_bytes_of(r.format);
-    if (r.format != INT8 && r.format != INT4) groups /= block_groups_of(r.format);
+    size_t block = r.format == INT8 ? sizeof(struct int8_block) : (size_t)block_bytes_of(r.format);
+    if (r.format != INT8) groups /= block_groups_of(r.format);
     found.blocks = received((size_t)(padded / BLOCK * groups) * block);
     if (r.format == INT8) found.scales = floats((size_t)padded);
     if (r.has_bias) found.bias = floats((size_t)padded);
@@ -205,6 +207,18 @@ static void answer_numbers(void) {
     }
 }
 
+/* Weights, [outputs][inputs], to the blocks of a file: so many bytes, a multiple of four. */
+static void answer_blocks(void) {
+    struct quantize_request r;
+    receive(&r, sizeof r);
+    struct pool *pool = pool_of(r.threads);
+    const float *weights = floats((size_t)r.outputs * (size_t)r.inputs);
+    struct quantization work = {weights, room((size_t)r.bytes), r.outputs, r.inputs, r.format};
+    quantize(pool, &work);
+    pool_close(pool);
+    answer(work.blocks, (size_t)r.bytes / sizeof(float));
+}
+
 int main(int count, char **arguments) {
     for (const struct kernels *const *each = kernels_all(); *each != NULL; each++) {
         if (count == 1 && (*each)->supported()) puts((*each)->name);
@@ -214,6 +228,7 @@ int main(int count, char **arguments) {
             if (what == MULTIPLY) answer_product(*each);
             if (what == FORWARD) answer_pass(*each);
             if (what == DEQUANTIZE) answer_numbers();
+            if (what == QUANTIZE) answer_blocks();
             free_rooms();
             fflush(stdout);
         }

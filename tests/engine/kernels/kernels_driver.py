@@ -27,11 +27,11 @@ from bot.engine.kernels.build_library import (
     system_compiler,
     zig_compiler,
 )
+from bot.engine.quantization.quantize import pack_int8
 from bot.engine.weights.block_formats import BLOCK, GGUF_FORMATS, GROUP, row_shape, turn
-from bot.engine.weights.quantize import pack_int4, pack_int8
 
 ROOM = Path(__file__).parent
-_MULTIPLY, _FORWARD, _DEQUANTIZE = 0, 1, 2  # see driver.c
+_MULTIPLY, _FORWARD, _DEQUANTIZE, _QUANTIZE = 0, 1, 2, 3  # see driver.c
 QEMU = "qemu-aarch64-static"
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
 Floats = NDArray[np.float32]
@@ -78,10 +78,10 @@ class Matrix:
 
 @dataclass
 class OwnMatrix(Matrix):
-    """int8 or int4. Codes are as they are multiplied, without int4's offset."""
+    """int8."""
 
     codes: NDArray[np.int64]  # [outputs, inputs]
-    scales: Floats  # [outputs], of int4 [outputs, groups] in bfloat16
+    scales: Floats  # [outputs]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -91,16 +91,10 @@ class OwnMatrix(Matrix):
         outputs, inputs = self.shape
         more = ((0, -outputs % BLOCK), (0, -inputs % GROUP))
         codes = np.pad(self.codes, more)
-        if self.format == "int8":
-            return pack_int8(codes.astype(np.int8)).tobytes() + np.pad(self.scales, more[0]).tobytes()
-        upper = (np.pad(self.scales, (more[0], (0, 0))).view(np.uint32) >> 16).astype(np.uint16)
-        return pack_int4((codes + 8).astype(np.uint8), upper).tobytes()
+        return pack_int8(codes.astype(np.int8)).tobytes() + np.pad(self.scales, more[0]).tobytes()
 
     def numbers(self) -> NDArray[np.float64]:
-        scales = self.scales.astype(np.float64)
-        if self.format == "int8":
-            return self.codes * scales[:, None]
-        return self.codes * scales.repeat(GROUP, 1)[:, : self.codes.shape[1]]
+        return self.codes * self.scales.astype(np.float64)[:, None]
 
 
 @dataclass
@@ -221,6 +215,13 @@ class Driver:
         outputs, inputs = matrix.shape
         parts = [struct.pack("i", _DEQUANTIZE), matrix.packed()]
         return self._ask(parts, outputs * inputs).reshape(outputs, inputs)
+
+    def quantize(self, weights: Floats, name: str, threads: int = 1) -> NDArray[np.uint8]:
+        """The rows of a file, [outputs, bytes]; as many outputs as make a multiple of four bytes."""
+        (outputs, inputs), block = weights.shape, GGUF_FORMATS[name]
+        size = outputs * inputs // block.inputs * block.size
+        header = struct.pack("6i", _QUANTIZE, threads, FORMATS[name], outputs, inputs, size)
+        return self._ask([header, weights.tobytes()], size // 4).view(np.uint8).reshape(outputs, -1)
 
     def forward(self, pool: int, work: Any) -> None:
         """In place of the kernels' own: what a CompiledDecoder hands over, computed by this processor."""

@@ -14,14 +14,13 @@ from random_model import random_model
 
 from bot.engine.config.arrays import Floats
 from bot.engine.config.model_config import read_model_config
-from bot.engine.config.precision import QUANTIZED
 from bot.engine.kernels.bindings import PLAIN, Kernels, choose_kernels
 from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.model.decoder import Chunk
 from bot.engine.model.token_tree import TokenTree
+from bot.engine.quantization.quantize import quantize_part
 from bot.engine.weights.checkpoint import EMBEDDING, Checkpoint
 from bot.engine.weights.parts import decoder_parts
-from bot.engine.weights.quantize import quantize_part
 
 pytestmark = pytest.mark.emulators
 
@@ -32,19 +31,18 @@ CLOSE = 0.01
 Open = Callable[[Kernels], CompiledDecoder]
 
 
-@pytest.fixture(scope="module", params=[(s, p) for s in ODD for p in QUANTIZED], ids=" ".join)
+@pytest.fixture(scope="module", params=ODD)
 def open_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Open:
-    name, precision = request.param
-    family, sizes = SHAPES[name]
+    family, sizes = SHAPES[request.param]
     directory: Path = tmp_path_factory.mktemp("forward")
     model = random_model(family, **sizes)
     for layer in model.model.layers:
         layer.self_attn.q_proj.weight.data.mul_(0.1)  # no attention so sharp that rounding decides
     model.save_pretrained(directory)
     config, checkpoint = read_model_config(directory), Checkpoint(directory)
-    parts = {part.name: quantize_part(part, precision) for part in decoder_parts(checkpoint, config)}
+    parts = {part.name: quantize_part(part, "int8") for part in decoder_parts(checkpoint, config)}
     embedding = checkpoint.get(EMBEDDING)
-    return lambda kernels: CompiledDecoder(config, precision, parts, embedding, embedding, kernels, 3)
+    return lambda kernels: CompiledDecoder(config, "int8", parts, embedding, embedding, kernels, 3)
 
 
 def passes(decoder: CompiledDecoder) -> Iterator[Floats]:

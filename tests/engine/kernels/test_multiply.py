@@ -30,7 +30,7 @@ VALUES: dict[str, Callable[[np.random.Generator, tuple[int, int]], object]] = {
 }
 
 
-FORMATS = ("int8", "int4", *GGUF_FORMATS)
+FORMATS = ("int8", *GGUF_FORMATS)
 
 
 def random_matrix(rng: np.random.Generator, format: str, outputs: int, inputs: int, bias: bool) -> Matrix:
@@ -41,13 +41,8 @@ def random_matrix(rng: np.random.Generator, format: str, outputs: int, inputs: i
     own_bias = rng.normal(size=outputs).astype(np.float32) if bias else None
     if format in GGUF_FORMATS:
         return FileMatrix(format, own_bias, random_rows(rng, format, outputs, inputs))
-    low, high = (-127, 127) if format == "int8" else (-8, 7)
-    codes = rng.integers(low, high + 1, (outputs, inputs))
-    scales = rng.choice([1, -1], (outputs, -(-inputs // 32))) * np.exp(
-        rng.normal(size=(outputs, -(-inputs // 32)))
-    )
-    kept = np.abs(scales[:, 0]).astype(np.float32) if format == "int8" else to_bfloat16(scales)
-    return OwnMatrix(format, own_bias, codes, kept)
+    codes = rng.integers(-127, 128, (outputs, inputs))
+    return OwnMatrix(format, own_bias, codes, np.exp(rng.normal(size=outputs)).astype(np.float32))
 
 
 def random_rows(rng: np.random.Generator, format: str, outputs: int, inputs: int) -> NDArray[np.uint8]:
@@ -58,11 +53,6 @@ def random_rows(rng: np.random.Generator, format: str, outputs: int, inputs: int
         sizes = rng.choice([1, -1], rows.shape[:2]) * np.exp(rng.normal(size=rows.shape[:2]))
         rows[:, :, at : at + 2] = sizes.astype("<f2")[..., None].view(np.uint8)
     return rows.reshape(outputs, -1)
-
-
-def to_bfloat16(numbers: object) -> Floats:
-    bits = np.asarray(numbers, np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
-    return bits.view(np.float32)
 
 
 def assert_right(driver: Driver, matrix: Matrix, x: Floats, found: Floats) -> None:

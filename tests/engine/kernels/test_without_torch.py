@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE
 
-from bot.engine.config.precision import QUANTIZED
 from config.settings import ROOT
 
 WITHOUT = """
@@ -40,7 +39,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("precision", QUANTIZED)
+@pytest.mark.parametrize("precision", ["int8", "int4"])
 def test_the_bot_answers_without_torch(model_dir: Path, precision: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, str(model_dir), precision],

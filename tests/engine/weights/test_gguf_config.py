@@ -18,10 +18,11 @@ from bot.engine import EngineError
 from bot.engine.config.model_config import read_model_config
 from bot.engine.factory import open_decoder
 from bot.engine.model.decoder import Chunk
+from bot.engine.quantization.prepare import prepare
 from bot.engine.weights.gguf import GGUFError, GGUFFile
 from bot.engine.weights.gguf_config import read_gguf_config
 from bot.engine.weights.model_files import ModelFiles, beside
-from bot.engine.weights.prepare import open_prepared, prepare
+from bot.engine.weights.prepared import open_prepared
 from bot.models import ModelError, check_model
 
 IDS = [5, 9, 200, 31, 77]

@@ -14,9 +14,10 @@ from bot.engine import EngineError
 from bot.engine.factory import is_outdated, open_decoder
 from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.model.decoder import Chunk
+from bot.engine.quantization.prepare import prepare
 from bot.engine.weights.block_formats import BLOCK, GGUF_FORMATS, turn
 from bot.engine.weights.model_files import ModelFiles
-from bot.engine.weights.prepare import open_prepared, prepare
+from bot.engine.weights.prepared import open_prepared
 
 IDS = [5, 9, 200, 31, 77]
 

@@ -15,8 +15,9 @@ from bot.engine import Message
 from bot.engine.factory import is_outdated, open_local, prepare_prefixes
 from bot.engine.kernels import bindings
 from bot.engine.local import LocalEngine
+from bot.engine.quantization.prepare import prepare
 from bot.engine.weights import prepared_prefixes
-from bot.engine.weights.prepare import prepare, prepared_file
+from bot.engine.weights.prepared import prepared_file
 from bot.engine.weights.prepared_prefixes import prefixes_file
 
 PRECISIONS = ("int8", "int4")

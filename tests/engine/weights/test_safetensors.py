@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from safetensors.torch import load_file, save_file
 
 from bot.engine.config.arrays import DTYPES, StoredTensor
-from bot.engine.weights.safetensors import SafetensorsError, SafetensorsFile, SafetensorsWriter
+from bot.engine.weights.safetensors import SafetensorsError, SafetensorsFile, write_safetensors
 from bot.engine.weights.torch_tensors import as_torch
 
 TENSORS = {
@@ -87,7 +87,7 @@ def test_what_is_written_the_library_reads(
 ) -> None:
     file = tmp_path_factory.mktemp("written") / "file"
     tensors.pop("__metadata__", None)
-    with SafetensorsWriter(file, {"version": "1"}) as writer:
+    with write_safetensors(file, {"version": "1"}) as writer:
         for name, tensor in tensors.items():
             writer.add(name, tensor)
     found = load_file(file)
@@ -122,7 +122,7 @@ def test_a_header_that_describes_no_tensors_is_refused(tmp_path: Path, header: s
 def test_pieces_that_do_not_fill_the_shape_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
     with (
         pytest.raises(SafetensorsError, match="got 16 bytes of name instead of 24"),
-        SafetensorsWriter(tmp_path / "file", {}) as writer,
+        write_safetensors(tmp_path / "file", {}) as writer,
     ):
         writer.add_pieces("name", "F32", (2, 3), [np.zeros(2, np.float32), np.zeros(2, np.float32)])
     assert not [*tmp_path.iterdir()]

@@ -12,14 +12,15 @@ import pytest
 from patience import PATIENCE
 from random_model import random_model
 
-from bot.engine.weights.prepare import open_prepared, prepare
+from bot.engine.quantization.prepare import prepare
+from bot.engine.weights.prepared import open_prepared
 
 ROOT = Path(__file__).parents[3]
 # Says when it asks and how many parts it wrote. With `pause` it stops in the middle until it is told on.
 PREPARE = """
 import sys
 from pathlib import Path
-from bot.engine.weights.prepare import prepare
+from bot.engine.quantization.prepare import prepare
 
 written = 0
 
