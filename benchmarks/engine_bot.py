@@ -27,7 +27,8 @@ class Bot:
     def __init__(self, directory: Path, precision: str) -> None:
         self.name = f"whole bot, {precision}"
         self._folder = tempfile.TemporaryDirectory()
-        self._port = _free_port()
+        port = _free_port()
+        self.address = f"http://127.0.0.1:{port}"
         environment = os.environ | {
             "DATABASE_URL": f"sqlite+aiosqlite:///{self._folder.name}/bot.sqlite3",
             "RATE_LIMIT": "0",
@@ -38,7 +39,7 @@ class Bot:
         command = [sys.executable, "-m", "bot", "run", "--model-dir", str(directory)]
         start = time.perf_counter()
         self._process = subprocess.Popen(
-            [*command, "--precision", precision, "--port", str(self._port)],
+            [*command, "--precision", precision, "--port", str(port)],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -105,7 +106,7 @@ class Bot:
 
     def _ask(self, body: dict[str, str]) -> tuple[float, Any]:
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}/api/infer",
+            f"{self.address}/api/infer",
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
