@@ -55,7 +55,7 @@ class Predictions:
 
 def predict(decoder: Decoder, ids: Sequence[int], rows: int = 0, show: bool = False) -> Predictions:
     """Read `ids` with `rows` tokens a pass (0: all in one)."""
-    cache, logprobs, best = decoder.new_cache(room=len(ids)), [], []
+    cache, logprobs, best = decoder.new_cache(), [], []
     rows = rows or len(ids)
     for at in tqdm(range(0, len(ids) - 1, rows), unit=" passes", disable=not show, leave=False):
         some = list(ids[at : min(at + rows, len(ids) - 1)])

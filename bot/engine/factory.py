@@ -162,10 +162,10 @@ def _prepare_prefixes(directory: Path, engine: LocalEngine, prompts: Sequence[Pr
         return
     states = {}
     for prefix in filter(None, prefixes):
-        cache = decoder.new_cache(room=len(prefix))
+        cache = decoder.new_cache()
         for at in range(0, len(prefix), PREFILL_TOKENS):
             decoder.forward([Chunk(prefix[at : at + PREFILL_TOKENS], cache)], last_only=True)
-        states[tuple(prefix)] = cache.states[:, :, : len(cache)]
+        states[tuple(prefix)] = cache.gather()
     try:
         with locked(directory):
             write_prefixes(file, made_of, states)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from bot.engine.cache.kv_cache import KVCache
+from bot.engine.cache.kv_cache import SEGMENT, KVCache
 from bot.engine.cache.prefix_cache import PrefixCache
 from bot.engine.config.arrays import common_prefix
 from bot.engine.errors import EngineError, PromptTooLong
@@ -157,7 +157,7 @@ class LocalEngine:
 
     def _load_prefix(self, tokens: Sequence[int]) -> KVCache | None:
         states = self._prepared.take(tokens) if self._prepared is not None else None
-        return None if states is None else KVCache.of(tokens, states)
+        return None if states is None else KVCache.of(tokens, states, room=SEGMENT)
 
     async def _tokens(self, prompt: Prompt) -> tuple[list[int], int]:
         """The prompt's ids, and how many of them every prompt of its role begins with."""

@@ -5,12 +5,12 @@ It knows no budget: `PrefixCache` decides what goes. Used by the engine's thread
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from bot.engine.cache.kv_cache import copy_states
-from bot.engine.config.arrays import Floats, common_prefix
+from bot.engine.cache.kv_cache import KVCache, Memory, Segment
+from bot.engine.config.arrays import common_prefix
 
 # Who so many conversations begin alike with has nothing of its own there; and names must not pile up.
 MAX_SESSIONS = 1000
@@ -20,13 +20,13 @@ MAX_SESSIONS = 1000
 class Node:
     """A run of tokens with their keys and values; the tokens before them are those of the nodes above.
 
-    states: float32 [num_layers, 2 * num_kv_heads, len(tokens), head_dim], in memory of its own.
+    segment: where these are, in memory that nodes beside it and running requests may share.
     children: by their first tokens. sessions: the conversations that put it in. shared: somebody without a
         session did. role: a role's prefix needs it. One that is nobody's is not in the tree.
     """
 
     tokens: list[int]
-    states: Floats
+    segment: Segment
     parent: Node | None = None
     children: dict[int, Node] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
@@ -46,10 +46,10 @@ class Match:
 
 
 class RadixTree:
-    """Sequences by what they begin with. `nbytes`: memory of all states."""
+    """Sequences by what they begin with."""
 
     def __init__(self) -> None:
-        self.nbytes = 0
+        self._memories: Counter[Memory] = Counter()  # how many nodes hold each
         self._top: dict[int, Node] = {}
         # The least recently used comes first. A node is touched after all below it that are touched, so
         # that it never comes before one of them: the first is a leaf.
@@ -58,6 +58,11 @@ class RadixTree:
     def __len__(self) -> int:
         """How many nodes there are."""
         return len(self._order)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that nodes hold, all of it, and once what several hold."""
+        return sum(memory.nbytes for memory in self._memories)
 
     @property
     def leaves(self) -> int:
@@ -71,28 +76,21 @@ class RadixTree:
 
     def match(self, tokens: Sequence[int]) -> Match:
         """The longest beginning of `tokens` that is here, used just now."""
-        found = self._find(list(tokens))
+        found = self._find(tokens)
         self._touch(found.nodes)
         return found
 
-    def insert(
-        self, tokens: Sequence[int], states: Floats, session: str | None = None, role: bool = False
-    ) -> None:
-        """Put in what is not here of a sequence, copied, and note whose all of it is.
-
-        states: as in a KVCache of these tokens, and possibly more. Where memory runs out nothing has changed.
-        """
-        found = self._find(list(tokens))
-        path, new = found.nodes, list(tokens[len(found) :])
-        leaf = Node(new, copy_states(states, len(found), len(tokens), len(new))) if new else None
+    def insert(self, cache: KVCache, session: str | None = None, role: bool = False) -> None:
+        """Put in what is not here of a sequence, in the cache's own memory, and note whose all of it is."""
+        found = self._find(cache.tokens)
+        path, at = found.nodes, len(found)
         if path and found.lengths[-1] < len(path[-1].tokens):
             path = [*path[:-1], self._split(path[-1], found.lengths[-1])]
-        if leaf is not None:
-            leaf.parent = path[-1] if path else None
-            self._siblings(leaf)[new[0]] = leaf
-            self._order[leaf] = None
-            self.nbytes += leaf.states.nbytes
-            path = [*path, leaf]
+        for segment in cache.share(at):
+            node = Node(cache.tokens[at : at + len(segment)], segment, path[-1] if path else None)
+            self._add(node)
+            path = [*path, node]
+            at += len(segment)
         for node in path:
             _mark(node, session, role)
         self._touch(path)
@@ -119,14 +117,14 @@ class RadixTree:
         """Drop everything."""
         self._top.clear()
         self._order.clear()
-        self.nbytes = 0
+        self._memories.clear()
 
-    def _find(self, tokens: list[int]) -> Match:
+    def _find(self, tokens: Sequence[int]) -> Match:
         nodes: list[Node] = []
         lengths: list[int] = []
         at, children = 0, self._top
         while at < len(tokens) and (node := children.get(tokens[at])) is not None:
-            run = tokens[at : at + len(node.tokens)]
+            run = list(tokens[at : at + len(node.tokens)])
             same = len(run) if run == node.tokens else common_prefix(run, node.tokens)
             nodes.append(node)
             lengths.append(same)
@@ -141,21 +139,30 @@ class RadixTree:
     def _split(self, lower: Node, length: int) -> Node:
         """A node of the first `length` tokens of `lower`, which keeps the others below it."""
         end = len(lower.tokens)
-        first = copy_states(lower.states, 0, length, length)
-        rest = copy_states(lower.states, length, end, end - length)
         upper = replace(
-            lower, tokens=lower.tokens[:length], states=first, children={}, sessions=set(lower.sessions)
+            lower,
+            tokens=lower.tokens[:length],
+            segment=lower.segment.cut(0, length),
+            children={},
+            sessions=set(lower.sessions),
         )
-        self._siblings(upper)[upper.tokens[0]] = upper
-        lower.tokens, lower.states, lower.parent = lower.tokens[length:], rest, upper
-        upper.children[lower.tokens[0]] = lower
-        self._order[upper] = None
+        lower.tokens, lower.segment = lower.tokens[length:], lower.segment.cut(length, end)
+        lower.parent, upper.children[lower.tokens[0]] = upper, lower
+        self._add(upper)
         return upper
+
+    def _add(self, node: Node) -> None:
+        self._siblings(node)[node.tokens[0]] = node
+        self._order[node] = None
+        self._memories[node.segment.memory] += 1
 
     def _remove(self, leaf: Node) -> None:
         del self._siblings(leaf)[leaf.tokens[0]]
         del self._order[leaf]
-        self.nbytes -= leaf.states.nbytes
+        memory = leaf.segment.memory
+        self._memories[memory] -= 1
+        if not self._memories[memory]:
+            del self._memories[memory]
 
     def _siblings(self, node: Node) -> dict[int, Node]:
         return self._top if node.parent is None else node.parent.children

@@ -30,7 +30,7 @@ struct query {
 };
 
 /* The products of some queries with the keys from `from` to `to`, four keys at once; the last key
- * stands for those beyond it. */
+ * stands for those beyond it, whose scores come later. keys: from the first of them on. */
 TILE void score_keys(int queries, const struct query *query, const float *keys, int from, int to,
                      int head_dim) {
     int vectors = head_dim / LANES * LANES;
@@ -38,7 +38,7 @@ TILE void score_keys(int queries, const struct query *query, const float *keys, 
         const float *key[4];
         UNROLL for (int k = 0; k < 4; k++) {
             int last = at + k < to ? at + k : to - 1;
-            key[k] = keys + (int64_t)last * head_dim;
+            key[k] = keys + (int64_t)(last - from) * head_dim;
         }
         floats sum[SHARING][4];
         UNROLL for (int q = 0; q < queries; q++)
@@ -67,7 +67,7 @@ TILE void add_vectors(int queries, int vectors, const struct query *query, const
     UNROLL for (int q = 0; q < queries; q++)
         UNROLL for (int v = 0; v < vectors; v++) sum[q][v] = load_floats(query[q].into + first + v * LANES);
     for (int at = from; at < to; at++) {
-        const float *value = values + (int64_t)at * head_dim + first;
+        const float *value = values + (int64_t)(at - from) * head_dim + first;
         floats some[4];
         UNROLL for (int v = 0; v < vectors; v++) some[v] = load_floats(value + v * LANES);
         UNROLL for (int q = 0; q < queries; q++) {
@@ -91,7 +91,7 @@ TILE void add_values(int queries, const struct query *query, const float *values
     for (; i < head_dim; i++)
         for (int q = 0; q < queries; q++)
             for (int at = from; at < to; at++)
-                query[q].into[i] += query[q].scores[at] * values[(int64_t)at * head_dim + i];
+                query[q].into[i] += query[q].scores[at] * values[(int64_t)(at - from) * head_dim + i];
 }
 
 /* A whole number in the order of the floats, from a float's bits, and back: those of numbers below zero are
@@ -160,35 +160,60 @@ static void softmax(int queries, const struct query *query, int head_dim, float 
     for (int q = 0; q < queries; q++) spread_weights(query + q);
 }
 
+/* One head's keys or values: at `slot` of `segment` those from position `start` on, then the next one's. */
+struct lines {
+    const struct segment *segment;
+    int slot, start, head_dim;
+};
+
+/* Those from position `from` on, which is not before the segment's; `to`: the end, as far as they are
+ * together. */
+TILE const float *lines_from(struct lines *lines, int from, int *to) {
+    while (from - lines->start >= lines->segment->length)
+        lines->start += (int)lines->segment++->length;
+    const struct segment *segment = lines->segment;
+    int64_t line = lines->slot * segment->capacity + from - lines->start;
+    if (*to - lines->start > segment->length) *to = lines->start + (int)segment->length;
+    return segment->states + line * lines->head_dim;
+}
+
 /* All keys that each query sees: those that all of them see part by part, the rest of each alone. */
 typedef void meet_fn(int, const struct query *, const float *, int, int, int);
 
-TILE void meet_all(meet_fn *meet, int queries, const struct query *query, const float *lines, int head_dim) {
-    int common = query[0].count;
+TILE void meet_all(meet_fn *meet, int queries, const struct query *query, struct lines lines) {
+    int common = query[0].count, head_dim = lines.head_dim;
     for (int q = 1; q < queries; q++) common = query[q].count < common ? query[q].count : common;
-    for (int from = 0; from < common; from += KEYS) {
-        int to = from + KEYS < common ? from + KEYS : common;
+    for (int from = 0, to; from < common; from = to) {
+        to = from + KEYS < common ? from + KEYS : common;
+        const float *some = lines_from(&lines, from, &to);
         for (int q = 0; q < queries; q += MOST_QUERIES) {
             int left = queries - q < MOST_QUERIES ? queries - q : MOST_QUERIES;
             switch (left) { /* straight code for each */
-            case 4: meet(4, query + q, lines, from, to, head_dim); break;
-            case 3: meet(3, query + q, lines, from, to, head_dim); break;
-            case 2: meet(2, query + q, lines, from, to, head_dim); break;
-            default: meet(1, query + q, lines, from, to, head_dim);
+            case 4: meet(4, query + q, some, from, to, head_dim); break;
+            case 3: meet(3, query + q, some, from, to, head_dim); break;
+            case 2: meet(2, query + q, some, from, to, head_dim); break;
+            default: meet(1, query + q, some, from, to, head_dim);
             }
         }
     }
-    for (int q = 0; q < queries; q++) meet(1, query + q, lines, common, query[q].count, head_dim);
+    for (int q = 0; q < queries; q++) {
+        struct lines rest = lines;
+        for (int from = common, to; from < query[q].count; from = to) {
+            to = query[q].count;
+            const float *some = lines_from(&rest, from, &to);
+            meet(1, query + q, some, from, to, head_dim);
+        }
+    }
 }
 
-/* All of it, for up to SHARING queries. */
-static void attend(int queries, const struct query *query, const float *keys, const float *values,
-                   int head_dim) {
+/* All of it, for up to SHARING queries. key_slot, value_slot: which lines of [layers][2 * kv heads]. */
+static void attend(int queries, const struct query *query, const struct segment *segments, int key_slot,
+                   int value_slot, int head_dim) {
     float sums[SHARING];
-    meet_all(score_keys, queries, query, keys, head_dim);
+    meet_all(score_keys, queries, query, (struct lines){segments, key_slot, 0, head_dim});
     softmax(queries, query, head_dim, sums);
     for (int q = 0; q < queries; q++) memset(query[q].into, 0, (size_t)head_dim * sizeof(float));
-    meet_all(add_values, queries, query, values, head_dim);
+    meet_all(add_values, queries, query, (struct lines){segments, value_slot, 0, head_dim});
     for (int q = 0; q < queries; q++)
         for (int i = 0; i < head_dim; i++) query[q].into[i] /= sums[q];
 }

@@ -58,9 +58,13 @@ class Model(Structure):
     )
 
 
+class Segment(Structure):
+    _fields_ = (("states", c_void_p), ("capacity", c_int64), ("length", c_int64))
+
+
 class Token(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("cache", "mask", "rotation")),
+        *((name, c_void_p) for name in ("segments", "into", "mask", "rotation")),
         ("capacity", c_int64),
         *((name, c_int32) for name in ("before", "own", "chunk")),
     )

@@ -235,8 +235,14 @@ def _tokens(
     for chunk, mask in zip(chunks, masks, strict=True):
         before, count = len(chunk.cache), len(chunk.tokens)
         chunk.cache.reserve(before + count)
-        some = tokens[at : at + count]
-        some["cache"], some["capacity"] = chunk.cache.states.ctypes.data, chunk.cache.capacity
+        row = at
+        for segment in chunk.cache.segments(before, before + count):
+            own = tokens[row : row + len(segment)]
+            own["into"] = segment.address + np.arange(len(segment)) * segment.memory.stride
+            own["capacity"] = segment.memory.capacity
+            row += len(segment)
+        some = tokens[at:row]
+        some["segments"] = chunk.cache.table.ctypes.data
         some["before"], some["own"], some["chunk"] = before, np.arange(count), count
         some["mask"] = 0 if mask is None else mask.ctypes.data + np.arange(count) * count
         at, longest = at + count, max(longest, before + count)

@@ -82,9 +82,8 @@ static void qkv_piece(const void *context, int32_t piece, int thread) {
             if (norms[kind] != NULL) rms_norm(numbers, norms[kind], head_dim, model->rms_norm_eps, numbers);
             if (kind != VALUE) rotate(numbers, token->rotation, head_dim, model->rope_adjacent);
             int64_t slot = (int64_t)(step->number * 2 + (kind == VALUE)) * model->num_kv_heads + head;
-            int64_t place = slot * token->capacity + token->before + token->own;
             float *into = kind == QUERY ? pass->queries + ((int64_t)row * all + head) * head_dim
-                                        : token->cache + place * head_dim;
+                                        : token->into + slot * token->capacity * head_dim;
             memcpy(into, numbers, (size_t)head_dim * sizeof *into);
         }
     }
@@ -116,14 +115,13 @@ static void attend_piece(const void *context, int32_t piece, int thread) {
     float *scores = scratch_of(pass, thread);
     while (place < end) {
         const struct token *token = pass->tokens + row_at(step, place);
-        int64_t line = token->capacity * head_dim; /* of one head's keys or values */
-        const float *keys = token->cache + ((int64_t)step->number * 2 * model->num_kv_heads + kv_head) * line;
+        const struct segment *segments = token->segments;
         struct query queries[SHARING];
         int count = 0;
-        for (const float *cache = token->cache; place < end; place++) {
+        for (; place < end; place++) {
             int row = row_at(step, place);
             token = pass->tokens + row;
-            if (token->cache != cache) break;
+            if (token->segments != segments) break;
             for (int i = head; i < last; i++, count++) {
                 float *numbers = pass->queries + ((int64_t)row * model->num_heads + i) * head_dim;
                 float *own = scores + count * (int64_t)(pass->longest + SPARE);
@@ -131,7 +129,8 @@ static void attend_piece(const void *context, int32_t piece, int thread) {
                 queries[count] = (struct query){numbers, token, own, numbers, seen};
             }
         }
-        attend(count, queries, keys, keys + model->num_kv_heads * line, head_dim);
+        int key_slot = step->number * 2 * model->num_kv_heads + kv_head;
+        attend(count, queries, segments, key_slot, key_slot + model->num_kv_heads, head_dim);
     }
 }
 

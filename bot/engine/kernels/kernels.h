@@ -46,12 +46,20 @@ struct model {
         rope_adjacent; /* whether a complex number is two neighbours of a head, and not two of its halves */
 };
 
-/* One token of a pass. cache: its sequence's [layers][2 * kv heads][capacity][head_dim], keys' heads first.
- * before: tokens there before this pass; own: its place among the `chunk` tokens that its sequence has in
- * the pass. mask: whether it attends to each of those, or NULL for itself and all before it.
- * rotation: head_dim / 2 cosines, then as many sines. */
+/* Keys and values of `length` tokens that follow each other: [layers][2 * kv heads][capacity][head_dim] from
+ * the first of these tokens on, keys' heads first. Other sequences may have the same memory. */
+struct segment {
+    const float *states;
+    int64_t capacity, length;
+};
+
+/* One token of a pass. segments: its sequence's, in their order, with the tokens of this pass. into: where
+ * its own keys and values go, as of a segment with this capacity. before: tokens there before this pass; own:
+ * its place among the `chunk` tokens that its sequence has in the pass. mask: whether it attends to each of
+ * those, or NULL for itself and all before it. rotation: head_dim / 2 cosines, then as many sines. */
 struct token {
-    float *cache;
+    const struct segment *segments;
+    float *into;
     const uint8_t *mask;
     const float *rotation;
     int64_t capacity;

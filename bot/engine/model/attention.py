@@ -15,10 +15,9 @@ _MAX_SCORES = 4_000_000
 
 
 class Attention:
-    """One pass's attention. All views into the caches are made once, not once a layer."""
+    """One pass's attention, over copies of the caches in one piece each, made once and not once a layer."""
 
     def __init__(self, config: ModelConfig, chunks: Sequence[Chunk]) -> None:
-        """Makes room in the caches for the chunks' tokens."""
         self._sequences = []
         at = 0
         for chunk in chunks:
@@ -29,11 +28,16 @@ class Attention:
         """[rows, num_heads * head_dim] for layer `number`.
 
         states: its queries, keys and values, float32 [rows, num_heads + 2 * num_kv_heads, head_dim],
-            rotated. Keys and values go into the caches.
+            rotated. Keys and values are kept until `extend_caches`.
         """
         if len(self._sequences) == 1:
             return self._sequences[0](number, states)
         return torch.cat([sequence(number, states) for sequence in self._sequences])
+
+    def extend_caches(self) -> None:
+        """Append the chunks' tokens to their caches, once all layers are computed."""
+        for sequence in self._sequences:
+            sequence.extend_cache()
 
 
 class _Sequence:
@@ -41,9 +45,10 @@ class _Sequence:
         self._rows, self._heads, self._kv_heads = len(chunk.tokens), config.num_heads, config.num_kv_heads
         self._at, self._head_dim = at, config.head_dim
         start, end = len(chunk.cache), len(chunk.cache) + self._rows
-        chunk.cache.reserve(end)
-        states = torch.from_numpy(chunk.cache.states)
-        self._new = states[:, :, start:end].unbind(0)
+        self._chunk = chunk
+        states = torch.from_numpy(chunk.cache.gather(room=self._rows))
+        self._made = states[:, :, start:end]
+        self._new = self._made.unbind(0)
         self._keys = states[:, : config.num_kv_heads, :end].unbind(0)
         self._values = states[:, config.num_kv_heads :, :end].unbind(0)
         self._scale = config.head_dim**-0.5
@@ -82,6 +87,9 @@ class _Sequence:
             enable_gqa=True,
         )
         return attn_out[0].transpose(0, 1).reshape(rows, heads * head_dim)
+
+    def extend_cache(self) -> None:
+        self._chunk.cache.append(self._chunk.tokens, self._made.numpy())
 
 
 def _mask(chunk: Chunk, start: int, end: int) -> torch.Tensor:

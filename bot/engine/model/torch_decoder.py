@@ -98,8 +98,7 @@ class TorchDecoder:
             x.add_(layer.out(attn_out))
             normed = self._rms_norm(x, layer.mlp_norm)
             x.add_(layer.down(F.silu(layer.gate(normed)).mul_(layer.up(normed))))
-        for chunk in chunks:
-            chunk.cache.tokens.extend(chunk.tokens)
+        attention.extend_caches()
         return self._rms_norm(x, self._norm).numpy()
 
     @torch.inference_mode()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bot.engine.cache.kv_cache import KVCache
+from bot.engine.cache.kv_cache import SEGMENT, KVCache
 from bot.engine.cache.prefix_cache import PrefixCache
 from bot.engine.config.arrays import common_prefix
 from bot.engine.model.decoder import Decoder
 from bot.engine.scheduling.passes import LAST_TOKENS, LONG_TOKENS, PREFILL_TOKENS, SCORE_TOKENS, SHARED_TOKENS
 from bot.engine.scheduling.requests import Prefill, Request, Score, Stream
 
-ANSWER_ROOM = 256  # tokens that a cache has room for at first beyond its prompt
+# What texts are scored behind, by their roles' prefixes; None for one that is still computed.
+Bases = dict[tuple[int, ...], KVCache | None]
 
 
 class Workload:
@@ -23,8 +24,7 @@ class Workload:
 
     def __init__(self, decoder: Decoder, prefixes: PrefixCache, max_streams: int, running_bytes: int) -> None:
         self._decoder, self._prefixes, self._max_streams = decoder, prefixes, max_streams
-        empty = decoder.new_cache()
-        self._max_running_tokens = running_bytes * empty.capacity // empty.nbytes
+        self._max_running_tokens = running_bytes // decoder.new_cache().token_bytes
         self.scores: list[Score] = []
         self.waiting: list[Stream] = []
         self.prefills: list[Prefill] = []
@@ -75,6 +75,8 @@ class Workload:
 
     def drop(self, request: Request) -> None:
         """Take a request out, and its cache with it."""
+        if isinstance(request, Score) and request.own_cache is not None:
+            request.own_cache.truncate(0)  # the room behind the role's prefix is the next text's
         self.scores = [each for each in self.scores if each is not request]
         self.waiting = [each for each in self.waiting if each is not request]
         self.streams = [each for each in self.streams if each is not request]
@@ -98,11 +100,12 @@ class Workload:
         Of long texts there are no more at once than of answers, since each has a KV cache of its own.
         """
         places = self._max_streams - sum(isinstance(prefill.request, Score) for prefill in self.prefills)
+        bases: Bases = {}
         for score in self.scores:
-            base = self._base(score)
+            base = self._base(score, bases)
             if places > 0 and base is not None and self._is_long(score, base):
                 places -= 1
-                score.own_cache = base.fork(len(base), room=len(score.ids))
+                score.own_cache = base.fork(len(base))
                 self.prefills.append(Prefill(score.ids[:-LAST_TOKENS], score.own_cache, score))
         for stream in list(self.waiting):
             if not self._has_room(stream):
@@ -110,10 +113,8 @@ class Workload:
             if stream.shared and not self._prefixes.holds(stream.prefix):
                 self._begin_prefix(stream.prefix)
                 continue
-            room = min(stream.max_tokens, ANSWER_ROOM)
             # The last token's logits are wanted, so it is computed in any case.
-            cache = self._prefixes.match(stream.ids[:-1], 1 + room)
-            stream.cache = cache or self._decoder.new_cache(room=len(stream.ids) + room)
+            stream.cache = self._prefixes.match(stream.ids[:-1]) or self._decoder.new_cache()
             self.waiting.remove(stream)
             self.prefills.append(Prefill(stream.ids, stream.cache, stream))
 
@@ -121,8 +122,9 @@ class Workload:
         """The texts for one scoring pass, the oldest first, each with its prompt's cached beginning."""
         budget = SHARED_TOKENS if self.has_generation else SCORE_TOKENS
         found: list[tuple[Score, KVCache]] = []
+        bases: Bases = {}
         for score in self.scores:
-            base = score.own_cache or self._base(score)
+            base = score.own_cache or self._base(score, bases)
             if base is None or self._is_long(score, base):
                 continue
             if any(prefill.request is score for prefill in self.prefills):
@@ -170,14 +172,16 @@ class Workload:
         if stream.keep and stream.cache is not None:
             self._prefixes.insert(stream.cache, stream.session)
 
-    def _base(self, score: Score) -> KVCache | None:
-        """The KV cache that a text is scored behind: its role's own, which many texts share."""
+    def _base(self, score: Score, bases: Bases) -> KVCache | None:
+        """The KV cache that a text is scored behind, one for all of a role. bases: those found so far."""
         if not score.shared:
             return self._decoder.new_cache()
-        found = self._prefixes.prefix(score.prefix, SCORE_TOKENS)
-        if found is None:
-            self._begin_prefix(score.prefix)
-        return found
+        prefix = tuple(score.prefix)
+        if prefix not in bases:
+            bases[prefix] = self._prefixes.prefix(score.prefix)
+            if bases[prefix] is None:
+                self._begin_prefix(score.prefix)
+        return bases[prefix]
 
     def _is_long(self, score: Score, base: KVCache) -> bool:
         """Whether a text needs a prefill before it fits a scoring pass."""
@@ -187,7 +191,9 @@ class Workload:
     def _begin_prefix(self, tokens: list[int]) -> None:
         """Begin the prefill of a role's prefix, once."""
         if not any(each.request is None and each.tokens == tokens for each in self.prefills):
-            self.prefills.append(Prefill(tokens, self._decoder.new_cache(room=len(tokens))))
+            # Texts are scored in the room behind it, whose pages are then there already.
+            cache = self._decoder.new_cache(room=len(tokens) + SEGMENT)
+            self.prefills.append(Prefill(tokens, cache))
 
     def _has_room(self, stream: Stream) -> bool:
         running = [*self.streams, *(r.request for r in self.prefills if isinstance(r.request, Stream))]

@@ -21,14 +21,20 @@ def states_of(tokens: Sequence[int]) -> Floats:
 
 
 def cache_of(tokens: Sequence[int]) -> KVCache:
-    """The cache of a sequence."""
+    """The cache of a sequence that was computed alone, without room for more."""
     return KVCache.of(tokens, states_of(tokens))
+
+
+def gone_on(cache: KVCache | None, tokens: Sequence[int]) -> KVCache:
+    """What is known of a sequence, and the rest as it is computed behind it."""
+    cache = cache or KVCache(CONFIG)
+    known = len(cache)
+    cache.append(tokens[known:], states_of(tokens)[:, :, known:])
+    return cache
 
 
 def holds(cache: KVCache | None, tokens: Sequence[int]) -> bool:
     """Whether a cache has exactly these tokens, with their states."""
     if cache is None:
         return not tokens
-    return cache.tokens == list(tokens) and np.array_equal(
-        cache.states[:, :, : len(cache)], states_of(tokens)
-    )
+    return cache.tokens == list(tokens) and np.array_equal(cache.gather(), states_of(tokens))

@@ -1,7 +1,9 @@
-"""A sequence's keys and values survive growing, forking and cutting, and no two sequences share them."""
+"""A sequence's keys and values survive growing, forking and cutting, whoever shares them, without copies."""
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_model import write_directory
 
-from bot.engine.cache.kv_cache import KVCache
+from bot.engine.cache.kv_cache import SEGMENT, KVCache, Memory
 from bot.engine.config.arrays import Floats
 from bot.engine.config.model_config import ModelConfig
 from bot.engine.factory import open_decoder
 from bot.engine.model.decoder import Chunk, Decoder
 
 CONFIG = ModelConfig("qwen2", 8, 3, 4, 2, 4, 8, 99, 1e-6, 1000, True, (1.0, 0.1))
+LAYERS, HEADS, WIDTH = CONFIG.num_layers, 2 * CONFIG.num_kv_heads, CONFIG.head_dim
 
 
 def filled(tokens: list[int], room: int = 0) -> KVCache:
@@ -27,78 +30,145 @@ def filled(tokens: list[int], room: int = 0) -> KVCache:
 
 
 def grow(cache: KVCache, tokens: list[int]) -> None:
-    """Append tokens as the decoder does: room first, then states, then ids."""
+    """Append tokens as a decoder does: room first, then states where they belong, then ids."""
     start, end = len(cache), len(cache) + len(tokens)
     cache.reserve(end)
-    cache.states[:, :, start:end] = states_of(tokens, start)
+    new, at = states_of(tokens, start), 0
+    for segment in cache.segments(start, end):
+        segment.states[:] = new[:, :, at : at + len(segment)]
+        at += len(segment)
+    assert at == len(tokens)
     cache.tokens.extend(tokens)
 
 
 def states_of(tokens: list[int], start: int = 0) -> Floats:
     """What `grow` writes for tokens that stand from `start` on: [layers, heads, tokens, head_dim]."""
-    layers, heads, width = CONFIG.num_layers, 2 * CONFIG.num_kv_heads, CONFIG.head_dim
-    places = np.arange(layers * heads * width, dtype=np.float32).reshape(layers, heads, 1, width)
+    places = np.arange(LAYERS * HEADS * WIDTH, dtype=np.float32).reshape(LAYERS, HEADS, 1, WIDTH)
     known = np.array([1000.0 * token + at for at, token in enumerate(tokens, start)], np.float32)
     return places + 100 * known[:, None]
 
 
 def holds(cache: KVCache, tokens: list[int]) -> bool:
-    """Whether the cache has these tokens and the states that belong to them."""
-    return cache.tokens == tokens and np.array_equal(cache.states[:, :, : len(cache)], states_of(tokens))
+    """Whether the cache has these tokens and their states, also for whom its table tells where they are."""
+    if cache.tokens != tokens or not np.array_equal(cache.gather(), states_of(tokens)):
+        return False
+    lines = [[*line_in_table(cache, number)] for number in (0, LAYERS * HEADS - 1)]
+    return np.array_equal(lines, states_of(tokens).reshape(LAYERS * HEADS, -1)[[0, -1]])
 
 
-def test_making_room_keeps_what_is_there_and_at_least_doubles() -> None:
-    tokens = [*range(64)]
-    cache = filled(tokens)
-    assert cache.capacity == 64
-    before = cache.states
-    cache.reserve(64)
-    assert cache.states is before, "there is room"
-    cache.reserve(65)
-    assert cache.capacity == 128
+def line_in_table(cache: KVCache, number: int) -> list[float]:
+    """One head's keys or values in one layer, found by addresses alone, as the kernels find them."""
+    found: list[float] = []
+    for address, capacity, tokens in cache.table.tolist():
+        count = min(tokens, len(cache) - len(found) // WIDTH) * WIDTH
+        found += (ctypes.c_float * count).from_address(address + 4 * number * capacity * WIDTH)
+    return found
+
+
+def memories(cache: KVCache) -> list[Memory]:
+    """Where its tokens are, the memory of each segment."""
+    return [segment.memory for segment in cache.segments(0, len(cache))]
+
+
+CAPACITIES = {
+    0: (SEGMENT, SEGMENT, 2 * SEGMENT),
+    5: (5, SEGMENT, SEGMENT + 5, 2 * SEGMENT + 10),
+    500: (500, 500),
+}
+
+
+@pytest.mark.parametrize("room", CAPACITIES)
+def test_a_sequence_grows_where_it_is_and_then_elsewhere(room: int) -> None:
+    cache = filled([*range(40)], room)
+    first = memories(cache)[0]
+    for end in range(41, 800):
+        grow(cache, [end - 1])
+    assert memories(cache)[0] is first
+    assert holds(cache, [*range(799)])
+    assert [each.capacity for each in memories(cache)] == [*CAPACITIES[room]]
+
+
+def test_a_copy_of_given_states_has_room_behind_them() -> None:
+    tokens = [*range(70)]
+    cache = KVCache.of(tokens, states_of([*tokens, 1, 2]), room=3)
     assert holds(cache, tokens)
-    cache.reserve(1000)
-    assert cache.capacity == 1000
-    assert holds(cache, tokens)
-    assert cache.nbytes == 1000 * CONFIG.num_layers * 2 * CONFIG.num_kv_heads * CONFIG.head_dim * 4
+    grow(cache, [7, 8, 9])
+    assert len(memories(cache)) == 1
+    grow(cache, [10])
+    assert len(memories(cache)) == 2
+    assert holds(cache, [*tokens, 7, 8, 9, 10])
 
 
 @pytest.mark.parametrize("length", [0, 1, 40, 70])
-def test_a_fork_is_a_copy_of_the_beginning_with_its_own_room(length: int) -> None:
+def test_a_fork_has_the_beginning_where_it_is(length: int) -> None:
     tokens = [*range(70)]
     cache = filled(tokens)
-    fork = cache.fork(length, room=50)
+    fork = cache.fork(length)
     assert holds(fork, tokens[:length])
-    assert fork.capacity >= length + 50
-    assert fork.states.dtype == cache.states.dtype
+    assert memories(fork) == memories(cache)[: len(memories(fork))]
+    grow(fork, [1, 2, 3])
     assert holds(cache, tokens), "forking changes nothing"
 
 
-def test_what_happens_to_a_fork_does_not_happen_to_the_other() -> None:
+def test_who_goes_on_first_has_the_room_and_no_other_is_disturbed() -> None:
     tokens = [*range(30)]
-    cache = filled(tokens, room=100)
-    one, other = cache.fork(30, room=10), cache.fork(20, room=10)
-    for some, rest in ((cache, one), (cache, other), (one, other)):
-        assert not np.shares_memory(some.states, rest.states)
-    grow(one, [7, 8, 9])
-    grow(cache, [5])
-    one.states[:, :, :10] = -1
-    one.truncate(0)
-    assert holds(cache, [*tokens, 5])
-    assert holds(other, tokens[:20])
+    cache = filled(tokens)
+    forks = [cache.fork(30), cache.fork(30), cache.fork(20)]
+    ways = [[7, 8, 9], [7, 8, 6], [5] * 80]
+    for fork, way in zip(forks, ways, strict=True):
+        grow(fork, way)
+    grow(cache, [4])
+    assert len(memories(forks[0])) == 1, "in the room behind what they share"
+    assert all(memories(each)[0] is memories(cache)[0] for each in forks)
+    assert all(memories(each)[1] is not memories(cache)[1] for each in forks[1:])
+    for fork, beginning, way in zip(forks, (30, 30, 20), ways, strict=True):
+        assert holds(fork, [*tokens[:beginning], *way])
+    assert holds(cache, [*tokens, 4])
 
 
-def test_cutting_forgets_the_rest_and_keeps_the_memory_as_room() -> None:
+def test_room_that_is_given_back_is_taken_again() -> None:
     cache = filled([*range(30)])
-    memory = cache.states
+    for number in range(SEGMENT):
+        fork = cache.fork(30)
+        grow(fork, [number] * (SEGMENT - 30))
+        assert memories(fork) == memories(cache)
+        fork.truncate(30)
+    grow(cache, [50, 51])
+    assert holds(cache, [*range(30), 50, 51])
+    assert len(memories(cache)) == 1
+
+
+def test_what_others_have_is_not_written_over_after_cutting() -> None:
+    cache = filled([*range(30)])
+    fork = cache.fork(20)
+    kept = cache.share()
     cache.truncate(12)
     assert holds(cache, [*range(12)])
-    assert cache.states is memory
     grow(cache, [50, 51])
     assert holds(cache, [*range(12), 50, 51])
-    cache.truncate(14)
+    assert holds(fork, [*range(20)])
+    assert holds(KVCache.sharing(range(30), kept), [*range(30)])
     cache.truncate(0)
     assert len(cache) == 0
+
+
+def test_segments_that_lie_together_are_one() -> None:
+    end = SEGMENT + 30
+    cache = filled([*range(end + 10)])
+    parts = [*cache.segments(0, 10), *cache.segments(10, SEGMENT + 20), *cache.segments(SEGMENT + 20, end)]
+    joined = KVCache.sharing(range(end), parts)
+    assert holds(joined, [*range(end)])
+    assert [len(segment) for segment in joined.segments(0, end)] == [SEGMENT, 30]
+
+
+def test_memory_counts_by_the_pages_that_were_written() -> None:
+    memory = Memory(np.zeros((1, 2, 1000, 64), np.float32))
+    page = mmap.PAGESIZE // (64 * 4)  # tokens of a line's page
+    for end, pages in ((0, 0), (1, 1), (page, 1), (page + 1, 2), (3, 2)):
+        memory.fill(end)
+        assert memory.nbytes == 2 * pages * mmap.PAGESIZE, "what was given back is still there"
+    memory.fill(1000)
+    assert memory.nbytes == memory.states.nbytes
 
 
 @pytest.mark.parametrize("length", [-1, 4])
@@ -112,38 +182,45 @@ def test_more_than_there_is_cannot_be_forked_or_kept(length: int) -> None:
 
 
 STEPS = st.one_of(
-    st.tuples(st.just("grow"), st.integers(0, 3), st.integers(0, 90)),
-    st.tuples(st.sampled_from(["cut", "fork", "reserve"]), st.integers(0, 3), st.integers(0, 200)),
+    st.tuples(st.just("grow"), st.integers(0, 3), st.integers(0, SEGMENT)),
+    st.tuples(st.sampled_from(["cut", "fork", "reserve", "share"]), st.integers(0, 3), st.integers(0, 800)),
 )
 
 
-@given(steps=st.lists(STEPS, max_size=12))
+@given(steps=st.lists(STEPS, max_size=16))
 def test_any_order_of_steps_keeps_every_sequence(steps: list[tuple[str, int, int]]) -> None:
     caches, expected = [filled([1, 2, 3])], [[1, 2, 3]]
     for number, (step, which, size) in enumerate(steps):
         at = which % len(caches)
+        length = min(size, len(expected[at]))
         if step == "grow":
             new = [number] * size
             grow(caches[at], new)
             expected[at] += new
         elif step == "reserve":
             caches[at].reserve(size)
-        else:
-            length = min(size, len(expected[at]))
-            if step == "cut":
-                caches[at].truncate(length)
-                del expected[at][length:]
-            else:
-                caches.append(caches[at].fork(length, room=size))
-                expected.append(expected[at][:length])
+        elif step == "cut":
+            caches[at].truncate(length)
+            del expected[at][length:]
+        elif step == "fork":
+            caches.append(caches[at].fork(length))
+            expected.append(expected[at][:length])
+        elif expected[at]:
+            caches.append(KVCache.sharing(expected[at], caches[at].share()))
+            expected.append(expected[at].copy())
     assert all(holds(cache, tokens) for cache, tokens in zip(caches, expected, strict=True))
 
 
 @pytest.fixture(scope="module")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Decoder:
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small random model's."""
-    directory: Path = write_directory(tmp_path_factory.mktemp("cache") / "model")
-    return open_decoder(directory, "fp32")
+    return write_directory(tmp_path_factory.mktemp("cache") / "model")
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def decoder(request: pytest.FixtureRequest, directory: Path) -> Decoder:
+    """torch's decoder, and the kernels'."""
+    return open_decoder(directory, request.param)
 
 
 def test_the_decoder_goes_on_from_a_fork_as_if_it_had_read_all_of_it(decoder: Decoder) -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from states import TOKEN, cache_of, holds
+from states import CONFIG, TOKEN, cache_of, gone_on, holds, states_of
 
-from bot.engine.cache.kv_cache import KVCache
+from bot.engine.cache.kv_cache import SEGMENT, KVCache
 from bot.engine.cache.prefix_cache import PrefixCache
-
-ROOM = cache_of([]).nbytes  # the least that the cache of a role's prefix takes
 
 
 def known(store: PrefixCache, tokens: list[int]) -> int:
-    """How many leading tokens are known, after a look at the copy."""
+    """How many leading tokens are known, after a look at their states."""
     found = store.match(tokens)
     assert holds(found, tokens[: len(found or ())])
     return len(found or ())
@@ -27,17 +25,35 @@ def test_any_prompt_takes_up_what_another_began_with_and_nobody_names_it() -> No
     assert known(store, [1, 2, 3, 7, 8]) == 3
     assert known(store, [1, 2, 9]) == 3
     assert known(store, [5, 6]) == 0
-    assert store.nbytes == 5 * TOKEN
 
 
-def test_what_is_found_is_a_copy_with_room_for_the_rest() -> None:
-    store = PrefixCache(100 * TOKEN)
-    store.insert(cache_of([1, 2, 3]))
-    found = store.match([1, 2, 3, 4], room=500)
-    assert found is not None
-    assert found.capacity == 504
-    found.states[:] = -1
-    assert known(store, [1, 2, 3]) == 3
+def test_what_is_found_and_what_is_kept_is_never_copied() -> None:
+    store = PrefixCache(1000 * TOKEN)
+    first = gone_on(None, [1, 2, 3])
+    store.insert(first)
+    (memory,) = {segment.memory for segment in first.segments(0, 3)}
+    second = gone_on(store.match([1, 2, 3, 4]), [1, 2, 3, 4])
+    store.insert(second)
+    assert [segment.memory for segment in second.segments(0, 4)] == [memory], "it goes on in the same memory"
+    branch = gone_on(store.match([1, 2, 9]), [1, 2, 9])
+    store.insert(branch)
+    assert [segment.memory is memory for segment in branch.segments(0, 3)] == [True, False]
+    for tokens in ([1, 2, 3, 4], [1, 2, 9]):
+        assert known(store, tokens) == len(tokens)
+    assert store.nbytes == 2 * SEGMENT * TOKEN, "what they share is counted once"
+
+
+def test_what_goes_while_a_request_uses_it_stays_until_the_request_ends() -> None:
+    store = PrefixCache(SEGMENT * TOKEN)
+    store.insert(gone_on(None, [1, 2, 3]))
+    running = store.match([1, 2, 3])
+    store.insert(gone_on(None, [4, 5]))
+    assert known(store, [1, 2, 3]) == 0
+    assert store.nbytes == SEGMENT * TOKEN
+    assert holds(gone_on(running, [1, 2, 3, *[7] * SEGMENT]), [1, 2, 3, *[7] * SEGMENT])
+    store.clear()
+    assert store.nbytes == 0
+    assert holds(running, [1, 2, 3, *[7] * SEGMENT])
 
 
 def test_the_least_recently_used_goes_first_and_prefixes_stay() -> None:
@@ -62,40 +78,30 @@ def test_the_least_recently_used_goes_first_and_prefixes_stay() -> None:
 def test_what_is_larger_than_the_budget_is_not_kept(budget: int) -> None:
     store = PrefixCache(budget)
     store.insert(cache_of([1, 2, 3]), "a")
-    store.insert(cache_of([]), "a")
+    store.insert(KVCache(CONFIG), "a")
     assert store.nbytes == 0
     store.pin(cache_of([1, 2, 3]))
     assert holds(store.prefix([1, 2, 3]), [1, 2, 3]), "one prefix always fits"
 
 
-def test_texts_are_scored_behind_a_copy_that_stays_and_counts() -> None:
-    store = PrefixCache(100 * ROOM)
+def test_texts_are_scored_in_the_room_behind_their_prefix_which_is_there_once() -> None:
+    store = PrefixCache(100 * TOKEN)
     assert store.prefix([1, 2]) is None
-    store.pin(cache_of([1, 2]))
-    found = store.prefix([1, 2], room=100)
-    assert found is not None
-    assert holds(found, [1, 2])
-    assert found.capacity == 102
-    assert store.prefix([1, 2], room=100) is found
-    assert store.nbytes == 2 * TOKEN + found.nbytes
+    store.pin(KVCache.of([1, 2], states_of([1, 2]), room=5))
+    for text in ([3, 4, 5, 6, 7], [8], [9] * 70):
+        found = store.prefix([1, 2])
+        assert holds(found, [1, 2])
+        assert holds(gone_on(found, [1, 2, *text]), [1, 2, *text])
+        assert found is not None
+        assert found.segments(0, 3)[0].end > 2, "where the prefix is"
+        found.truncate(2)
+    assert store.nbytes == 7 * TOKEN
     store.forget(None)
-    assert store.prefix([1, 2]) is found
+    assert holds(store.prefix([1, 2]), [1, 2])
+    assert store.prefix([1, 2, 3]) is None
     store.clear()
     assert store.nbytes == 0
     assert store.prefix([1, 2]) is None
-
-
-def test_of_the_copies_only_the_last_used_stays_where_there_is_no_room() -> None:
-    store = PrefixCache(ROOM + 8 * TOKEN)
-    for token in (1, 2):
-        store.pin(cache_of([token]))
-    first = store.prefix([1])
-    assert first is not None
-    store.prefix([2])
-    assert store.nbytes == ROOM + 2 * TOKEN
-    again = store.prefix([1])
-    assert holds(again, [1])
-    assert again is not first
 
 
 def test_a_prefix_that_can_be_loaded_is_loaded_once() -> None:
@@ -113,37 +119,26 @@ def test_a_prefix_that_can_be_loaded_is_loaded_once() -> None:
     assert known(store, [1, 2, 3]) == 2
 
 
-def test_where_no_memory_is_left_conversations_go_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = PrefixCache(100 * TOKEN)
-    store.pin(cache_of([1]))
-    store.insert(cache_of([1, 2]), "a")
-
-    def none_left(*_: object) -> None:
-        raise MemoryError
-
-    with monkeypatch.context() as patch:
-        patch.setattr("bot.engine.cache.radix_tree.copy_states", none_left)
-        store.insert(cache_of([1, 3]), "b")
-    assert store.nbytes == TOKEN
-    assert store.holds([1])
-
-
 TOKENS = st.lists(st.integers(0, 2), min_size=1, max_size=5)
 STEPS = st.one_of(
-    st.tuples(st.just("insert"), TOKENS, st.sampled_from([None, "a", "b"])),
+    st.tuples(st.sampled_from(["insert", "go on"]), TOKENS, st.sampled_from([None, "a", "b"])),
     st.tuples(st.sampled_from(["pin", "match", "prefix"]), TOKENS, st.none()),
     st.tuples(st.just("forget"), st.just([0]), st.sampled_from([None, "a", "b"])),
 )
 
 
-@given(budget=st.integers(0, 12), steps=st.lists(STEPS, max_size=25))
+@given(budget=st.integers(0, 4 * SEGMENT), steps=st.lists(STEPS, max_size=25))
 def test_the_budget_holds_whatever_is_kept(
     budget: int, steps: list[tuple[str, list[int], str | None]]
 ) -> None:
     store = PrefixCache(budget * TOKEN)
+    running: list[tuple[KVCache, list[int]]] = []
     for step, tokens, session in steps:
         if step == "insert":
             store.insert(cache_of(tokens), session)
+        elif step == "go on":
+            running.append((gone_on(store.match(tokens), tokens), tokens))
+            store.insert(running[-1][0], session)
         elif step == "pin":
             store.pin(cache_of(tokens))
             assert store.holds(tokens)
@@ -154,8 +149,9 @@ def test_the_budget_holds_whatever_is_kept(
             assert session is None or session not in store
         elif (found := store.prefix(tokens)) is not None:
             assert holds(found, tokens)
-        copies = sum(cache.nbytes for cache in store._prefixes.values())
         over = store.nbytes > store._budget
-        assert not over or (len(store._prefixes) <= 1 and store._tree.leaves <= 1)
+        assert not over or store._tree.leaves <= 1
         assert not over or all(node.role for node in store._tree.nodes)
-        assert store.nbytes == copies + sum(node.states.nbytes for node in store._tree.nodes)
+        held = {node.segment.memory for node in store._tree.nodes}
+        assert store.nbytes == sum(memory.nbytes for memory in held)
+    assert all(holds(cache, tokens) for cache, tokens in running), "whatever was dropped meanwhile"

@@ -6,22 +6,24 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from states import TOKEN, states_of
+from states import TOKEN, cache_of, gone_on, states_of
 
 from bot.engine.cache import radix_tree
+from bot.engine.cache.kv_cache import SEGMENT
 from bot.engine.cache.radix_tree import RadixTree
 from bot.engine.config.arrays import common_prefix
 
 
 def put(tree: RadixTree, tokens: list[int], session: str | None = None, role: bool = False) -> None:
     """Insert a sequence with its states."""
-    tree.insert(tokens, states_of(tokens), session, role)
+    tree.insert(cache_of(tokens), session, role)
 
 
 def known(tree: RadixTree, tokens: list[int]) -> int:
     """How many leading tokens the tree knows, after a look at their states."""
     found = tree.match(tokens)
-    parts = [node.states[:, :, :length] for node, length in zip(found.nodes, found.lengths, strict=True)]
+    pairs = zip(found.nodes, found.lengths, strict=True)
+    parts = [node.segment.cut(0, length).states for node, length in pairs]
     if parts:
         assert np.array_equal(np.concatenate(parts, 2), states_of(tokens[: len(found)]))
     return len(found)
@@ -31,12 +33,11 @@ def check(tree: RadixTree) -> None:
     """What holds of a tree at any time."""
     nodes = tree.nodes
     assert len(nodes) == len(tree)
-    assert tree.nbytes == sum(node.states.nbytes for node in nodes)
-    assert tree.nbytes == TOKEN * sum(len(node.tokens) for node in nodes)
+    assert tree.nbytes == sum(each.nbytes for each in {node.segment.memory for node in nodes})
     for at, node in enumerate(nodes):
         siblings = tree._top if node.parent is None else node.parent.children
         assert siblings[node.tokens[0]] is node, "each can be reached, by its first token"
-        assert node.states.shape[2] == len(node.tokens) > 0
+        assert len(node.segment) == len(node.tokens) > 0
         assert node.sessions or node.shared or node.role
         if node.parent is not None:
             assert nodes.index(node.parent) > at, "a node is not older than those below it"
@@ -102,24 +103,27 @@ def test_what_very_many_begin_with_is_nobodys_own(monkeypatch: pytest.MonkeyPatc
     assert [node.tokens for node in tree.nodes] == [[1, 2]]
 
 
-def test_where_memory_runs_out_the_tree_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_counted_as_long_as_any_node_is_in_it() -> None:
     tree = RadixTree()
-    put(tree, [1, 2, 3], "a")
-    for copies in (0, 1, 2):  # of the new leaf, and of the two halves of the node that is cut
-        left, copy = [copies], radix_tree.copy_states
+    put(tree, [1, 2, 3, 4], "a")
+    put(tree, [1, 2, 5], "b")
+    assert tree.nbytes == (4 + 3) * TOKEN
+    tree.forget("a")
+    assert known(tree, [1, 2, 3, 4]) == 2
+    assert tree.nbytes == (4 + 3) * TOKEN, "the two tokens that are left hold all of it"
+    tree.forget("b")
+    assert tree.nbytes == 0
 
-        def scarce(*arguments: object, left: list[int] = left, copy: object = copy) -> object:
-            left[0] -= 1
-            if left[0] < 0:
-                raise MemoryError
-            return copy(*arguments)  # type: ignore[operator]  # the true one
 
-        with monkeypatch.context() as patch:
-            patch.setattr(radix_tree, "copy_states", scarce)
-            with pytest.raises(MemoryError):
-                put(tree, [1, 2, 9], "b")
-        assert [node.tokens for node in tree.nodes] == [[1, 2, 3]]
-        check(tree)
+def test_a_long_sequence_is_in_memories_that_go_one_by_one() -> None:
+    tree = RadixTree()
+    tokens = [*range(4 * SEGMENT)]
+    tree.insert(gone_on(None, tokens))
+    assert known(tree, tokens) == len(tokens)
+    for left in (2, 1, 0):
+        assert tree.evict()
+        assert known(tree, tokens) == left * SEGMENT
+        assert tree.nbytes == left * SEGMENT * TOKEN
 
 
 TOKENS = st.lists(st.integers(0, 2), min_size=1, max_size=6)
@@ -149,7 +153,7 @@ def test_any_order_of_steps_loses_no_node_and_keeps_none_too_long(
             held.append((tokens, session, step == "role"))
         check(tree)
     prefixes = {tuple(each[:end]) for each, *_ in held for end in range(1, len(each) + 1)}
-    assert tree.nbytes == TOKEN * len(prefixes)
+    assert sum(len(node.tokens) for node in tree.nodes) == len(prefixes), "each once"
 
 
 @given(sequences=st.lists(TOKENS, min_size=1, max_size=12))

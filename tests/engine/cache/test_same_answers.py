@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from random_model import write_directory
 
 from bot.engine import Message, Prompt, Sampling
+from bot.engine.cache import kv_cache
 from bot.engine.factory import open_local
 from bot.engine.local import LocalEngine
 
@@ -77,9 +78,13 @@ STEPS = st.one_of(
 
 
 @settings(max_examples=40, deadline=None)
-@given(budget=st.sampled_from([0, 100, 300, 1000, 10**6]), steps=st.lists(STEPS, max_size=8))
+@given(
+    budget=st.sampled_from([0, 100, 300, 1000, 10**6]),
+    segment=st.sampled_from([1, 7, kv_cache.SEGMENT]),
+    steps=st.lists(STEPS, max_size=8),
+)
 def test_an_answer_with_the_cache_is_the_answer_without_it(
-    engine: LocalEngine, alone: Any, budget: int, steps: list[Any]
+    engine: LocalEngine, alone: Any, budget: int, segment: int, steps: list[Any]
 ) -> None:
     engine.prefixes.clear()
     engine.prefixes._budget = budget * TOKEN
@@ -93,6 +98,8 @@ def test_an_answer_with_the_cache_is_the_answer_without_it(
             results.extend(zip((asked for asked, _ in step), found, strict=True))
 
     results: list[tuple[Asked, object]] = []
-    asyncio.run(run())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kv_cache, "SEGMENT", segment)  # wherever keys and values are cut
+        asyncio.run(run())
     for asked, found in results:
         assert found == alone(asked)

@@ -16,6 +16,7 @@
 #include "unpack.h"
 
 enum { MULTIPLY, FORWARD, DEQUANTIZE, QUANTIZE };
+enum { MOST_SEGMENTS = 64 };
 
 struct matrix_request {
     int32_t format, outputs, inputs, has_bias;
@@ -37,7 +38,11 @@ struct pass_request {
 
 /* Tokens of one sequence. has_mask: of [chunk][chunk] bytes. */
 struct sequence {
-    int32_t capacity, before, chunk, has_mask;
+    int32_t segments, before, chunk, has_mask;
+};
+
+struct segment_request {
+    int32_t capacity, length;
 };
 
 /* All memory of a request, freed together. */
@@ -142,25 +147,41 @@ static void answer_pass(const struct kernels *kernels) {
     struct model model = {layers,         floats(hidden), r.num_layers, r.hidden_size,
                           r.num_heads,    r.num_kv_heads, r.head_dim,   r.intermediate_size,
                           r.rms_norm_eps, r.rope_adjacent};
-    float *caches[16];
-    size_t sizes[16];
-    struct token *tokens = room(rows * sizeof *tokens);
+    float *made[MOST_SEGMENTS]; /* segments with tokens of this pass */
+    size_t sizes[MOST_SEGMENTS];
+    int num_made = 0;
+    struct token *tokens = room(rows * sizeof *tokens), *token = tokens;
     const float *rotations = floats(rows * (size_t)r.head_dim);
-    for (int i = 0, at = 0; i < r.sequences && i < 16; i++) {
+    for (int i = 0; i < r.sequences; i++) {
         struct sequence sequence;
         receive(&sequence, sizeof sequence);
-        size_t heads_of_all = (size_t)(r.num_layers * 2 * r.num_kv_heads), chunk = (size_t)sequence.chunk;
-        sizes[i] = heads_of_all * (size_t)(sequence.capacity * r.head_dim);
-        caches[i] = floats(sizes[i]);
+        size_t chunk = (size_t)sequence.chunk;
         const uint8_t *mask = sequence.has_mask ? received(chunk * chunk) : NULL;
-        for (int own = 0; own < sequence.chunk; own++, at++)
-            tokens[at] = (struct token){caches[i],
-                                        mask == NULL ? NULL : mask + (size_t)own * chunk,
-                                        rotations + (size_t)at * (size_t)r.head_dim,
-                                        sequence.capacity,
-                                        sequence.before,
-                                        own,
-                                        sequence.chunk};
+        struct segment *segments = room((size_t)sequence.segments * sizeof *segments);
+        int end = sequence.before + sequence.chunk, start = 0;
+        for (int s = 0; s < sequence.segments; s++) {
+            struct segment_request segment;
+            receive(&segment, sizeof segment);
+            size_t lines = (size_t)(r.num_layers * 2 * r.num_kv_heads), head_dim = (size_t)r.head_dim;
+            size_t size = ((lines - 1) * (size_t)segment.capacity + (size_t)segment.length) * head_dim;
+            float *states = floats(size);
+            segments[s] = (struct segment){states, segment.capacity, segment.length};
+            int first = start > sequence.before ? start : sequence.before;
+            for (int at = first; at < end && at < start + segment.length; at++, token++)
+                *token = (struct token){.segments = segments,
+                                        .into = states + (size_t)(at - start) * head_dim,
+                                        .rotation = rotations + (token - tokens) * r.head_dim,
+                                        .capacity = segment.capacity,
+                                        .before = sequence.before,
+                                        .own = at - sequence.before,
+                                        .chunk = sequence.chunk};
+            start += segment.length;
+            if (start <= sequence.before) continue;
+            if (num_made == MOST_SEGMENTS) exit(2);
+            made[num_made] = states, sizes[num_made++] = size;
+        }
+        for (struct token *own = token - sequence.chunk; mask != NULL && own < token; own++)
+            own->mask = mask + (size_t)own->own * chunk;
     }
     struct pool *pool = pool_of(r.threads);
     struct pass pass = {.model = &model,
@@ -180,7 +201,7 @@ static void answer_pass(const struct kernels *kernels) {
     kernels->forward(pool, &pass);
     pool_close(pool);
     answer(pass.result, results);
-    for (int i = 0; i < r.sequences && i < 16; i++) answer(caches[i], sizes[i]);
+    for (int i = 0; i < num_made; i++) answer(made[i], sizes[i]);
 }
 
 /* The numbers of a file's matrix, [outputs][inputs]. */

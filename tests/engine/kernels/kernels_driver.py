@@ -17,7 +17,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.engine.kernels.bindings import FORMATS, Pass, Token, load_library
+from bot.engine.kernels.bindings import FORMATS, Pass, Segment, Token, load_library
 from bot.engine.kernels.build_library import (
     HERE,
     INSTRUCTION_SETS,
@@ -255,19 +255,28 @@ class Driver:
                 parts += [string_at(each, 4 * padded) for each in (matrix.scales, matrix.bias) if each]
         parts += [string_at(model.norm, 4 * hidden)]
         parts += [string_at(int(each), 4 * head_dim) for each in tokens["rotation"]]
-        width = model.num_layers * 2 * model.num_kv_heads * head_dim
+        lines = model.num_layers * 2 * model.num_kv_heads
+        made: list[tuple[int, int]] = []  # address and floats of each segment with tokens of this pass
         for token in sequences:
-            chunk, mask = int(token["chunk"]), int(token["mask"])
-            parts.append(struct.pack("4i", token["capacity"], token["before"], chunk, bool(mask)))
-            parts.append(string_at(int(token["cache"]), 4 * width * int(token["capacity"])))
+            before, chunk, mask = int(token["before"]), int(token["chunk"]), int(token["mask"])
+            segments, start = segments_of(int(token["segments"]), before + chunk), 0
+            parts.append(struct.pack("4i", len(segments), before, chunk, bool(mask)))
             parts.append(string_at(mask, chunk * chunk) if mask else b"")
+            for segment in segments:
+                size = ((lines - 1) * segment.capacity + segment.length) * head_dim
+                parts.append(struct.pack("2i", segment.capacity, segment.length))
+                parts.append(string_at(segment.states, 4 * size))
+                start += segment.length
+                if start > before:
+                    made.append((segment.states, size))
         parts += [
             string_at(given.output_rows, 4 * given.num_outputs),
             string_at(given.states, 4 * rows * hidden),
         ]
-        sizes = [given.num_outputs * hidden, *(width * int(token["capacity"]) for token in sequences)]
+        made.insert(0, (given.result, given.num_outputs * hidden))
+        sizes = [size for _, size in made]
         answers = np.split(self._ask(parts, sum(sizes)), np.cumsum(sizes)[:-1])
-        for into, answer in zip([given.result, *map(int, sequences["cache"])], answers, strict=True):
+        for (into, _), answer in zip(made, answers, strict=True):
             memmove(into, answer.tobytes(), answer.nbytes)
 
     def _ask(self, parts: Sequence[bytes], count: int) -> Floats:
@@ -288,6 +297,15 @@ class Driver:
     def close(self) -> None:
         self._process.communicate()
         self._errors.close()
+
+
+def segments_of(address: int, tokens: int) -> list[Segment]:
+    """Those of a sequence of so many tokens."""
+    found: list[Segment] = []
+    while tokens > 0:
+        found.append(Segment.from_address(address + len(found) * sizeof(Segment)))
+        tokens -= found[-1].length
+    return found
 
 
 def supported(command: Sequence[str]) -> list[str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from random_model import random_model
 from rounded_decoder import CLOSE, error, rounded
 
 from bot.engine import EngineError
+from bot.engine.cache.kv_cache import KVCache, Memory, Segment
 from bot.engine.factory import open_decoder
 from bot.engine.kernels import decoder as decoder_of_kernels
 from bot.engine.kernels.bindings import choose_kernels, runnable
@@ -125,6 +129,45 @@ def test_a_pass_has_the_same_numbers_however_it_is_cut(pair: tuple[Decoder, Deco
     assert np.array_equal(decoder.logits(whole)[5], decoder.logits(whole[5:6])[0])
 
 
+def cut_up(cache: KVCache, cuts: Sequence[int], room: int) -> KVCache:
+    """The same tokens in segments between these cuts, somewhere in memories that have no numbers else."""
+    states, segments = cache.gather(), []
+    for at, (start, end) in enumerate(pairwise((0, *cuts, len(cache)))):
+        layers, heads, _, width = states.shape
+        numbers = np.full((layers, heads, end - start + at + room, width), np.nan, np.float32)
+        segment = Segment(Memory(numbers, at + end - start), at, at + end - start)
+        segment.states[:] = states[:, :, start:end]
+        segments.append(segment)
+    return KVCache.sharing(cache.tokens, segments)
+
+
+CUTS = [((), 2), ((1,), 50), ((64,), 0), ((3, 4, 9), 50), ((5, 64, 65, 70), 2), (range(1, 75), 0)]
+
+
+@pytest.mark.parametrize(("cuts", "room"), CUTS, ids=str)
+def test_a_pass_has_the_same_numbers_however_keys_and_values_lie(
+    pair: tuple[Decoder, Decoder], cuts: Sequence[int], room: int
+) -> None:
+    """To the bit: an answer with the cache is the answer without it."""
+    decoder = pair[0]
+    tree = TokenTree()
+    for path in ([5, 6, 7], [5, 6, 8, 9], [5, 3], [4]):
+        tree.add(path)
+    whole = decoder.new_cache(room=200)
+    decoder.forward([Chunk([(11 * at + 5) % 250 for at in range(75)], whole)])
+    parts = cut_up(whole, cuts, room)
+    other = decoder.new_cache()
+    for chunk in (
+        Chunk([9], whole),
+        Chunk([1, 2, 3, 4, 5, 6], whole),
+        Chunk(tree.tokens, whole, tree.depths, tree.mask()),
+    ):
+        expected = decoder.forward([chunk])
+        found = decoder.forward([Chunk([8, 7], other), replace(chunk, cache=parts)])[2:]
+        assert np.array_equal(found, expected)
+        assert np.array_equal(parts.gather(), whole.gather())
+
+
 def test_a_branch_has_the_same_numbers_alone_and_beside_others(pair: tuple[Decoder, Decoder]) -> None:
     """Texts of one role are branches of one pass."""
     decoder, prompt = pair[0], list(range(30))
@@ -155,7 +198,7 @@ def test_nan_spoils_its_own_row_only(pair: tuple[Decoder, Decoder]) -> None:
     expected = decoder.forward([Chunk([4], cache) for cache in caches])
     for cache in caches:
         cache.truncate(3)
-    caches[1].states[0, :, 1] = float("nan")
+    caches[1].segments(1, 2)[0].states[0] = float("nan")
     found = decoder.forward([Chunk([4], cache) for cache in caches])
     assert np.isnan(found[1]).all()
     assert np.array_equal(found[[0, 2]], expected[[0, 2]])

@@ -46,18 +46,19 @@ def open_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 def passes(decoder: CompiledDecoder) -> Iterator[Floats]:
-    """A prompt in two parts, tokens of two sequences side by side, branches of a tree; then the caches."""
+    """A prompt in two parts, tokens of three sequences side by side, branches of a tree; then the caches."""
     one, other = decoder.new_cache(), decoder.new_cache(room=100)
     ids = [(7 * at + 3) % 250 for at in range(90)]
     yield decoder.forward([Chunk(ids[:67], one)])
     yield decoder.forward([Chunk(ids[67:], one), Chunk(ids[:1], other)], last_only=True)
+    branch = one.fork(70)  # begins in the other's memory
     for token in (5, 6):
-        yield decoder.forward([Chunk([token], one), Chunk([token, 9, 8], other)])
+        yield decoder.forward([Chunk([token], one), Chunk([token, 9, 8], other), Chunk([7, token], branch)])
     tree = TokenTree()
     ends = [tree.add(path) for path in ([5, 6, 7], [5, 6, 8, 9], [5, 3], [4])]
     yield decoder.forward([Chunk(tree.tokens, one, tree.depths, tree.mask()), Chunk([3], other)], rows=ends)
-    for cache in (one, other):
-        yield cache.states[:, :, : len(cache)].reshape(-1)
+    for cache in (one, other, branch):
+        yield cache.gather().reshape(-1)
 
 
 def test_a_pass_is_the_same_on_every_processor(drivers: list[Driver], open_model: Open) -> None:

@@ -58,7 +58,7 @@ def _states(engine: LocalEngine, tokens: list[int]) -> bytes:
     cache = engine.prefixes.prefix(tokens)
     assert cache is not None
     assert cache.tokens[: len(tokens)] == tokens
-    return cache.states[:, :, : len(tokens)].tobytes()
+    return cache.gather().tobytes()
 
 
 def prefix_tokens(directory: Path) -> int:
