@@ -3,9 +3,8 @@
 Every round does the same work with each of them, one after the other and each in a process of its
 own, so that whatever else the machine does falls on all; figures are medians over the rounds. Rounds
 of earlier calls with the same kernels are kept in --data and counted in. int8 and int4 are made of the
-starter's numbers in float16, and int4's GGUF file is llama.cpp's, too; `engine_gguf.py` measures the starter's own
-bits. Needs the `bench` extra, the
-starter, and about 12 GB of memory and 7 GB of disk.
+starter's numbers in float16, and llama.cpp has int4's GGUF file, too; `engine_gguf.py` measures the
+starter's own bits. Needs the `bench` extra, the starter, and about 12 GB of memory and 7 GB of disk.
 """
 
 from __future__ import annotations
