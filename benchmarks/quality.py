@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ from hub_directory import write_hub_directory  # noqa: E402  the paths come firs
 from off_grid import off_grid  # noqa: E402  the paths come first
 from tqdm import tqdm  # noqa: E402  the paths come first
 
+from bot.engine.config.arrays import Floats  # noqa: E402  the paths come first
 from bot.engine.config.precision import GGUF  # noqa: E402  the paths come first
 from bot.engine.factory import open_decoder, open_tokenizer  # noqa: E402  the paths come first
 from bot.engine.model.decoder import Chunk, Decoder  # noqa: E402  the paths come first
@@ -53,13 +54,21 @@ class Predictions:
         return float((self.best == other.best).double().mean())
 
 
-def predict(decoder: Decoder, ids: Sequence[int], rows: int = 0, show: bool = False) -> Predictions:
-    """Read `ids` with `rows` tokens a pass (0: all in one)."""
+def predict(
+    decoder: Decoder,
+    ids: Sequence[int],
+    rows: int = 0,
+    show: bool = False,
+    kept: Callable[[Floats], Floats] | None = None,
+) -> Predictions:
+    """Read `ids` with `rows` tokens a pass (0: all in one). kept: what its keys and values become."""
     cache, logprobs, best = decoder.new_cache(), [], []
     rows = rows or len(ids)
     for at in tqdm(range(0, len(ids) - 1, rows), unit=" passes", disable=not show, leave=False):
         some = list(ids[at : min(at + rows, len(ids) - 1)])
         hidden = torch.from_numpy(decoder.forward([Chunk(some, cache)]))
+        for segment in cache.segments(at, at + len(some)) if kept is not None else ():
+            segment.states[:] = kept(segment.states)
         for part, wanted in zip(
             hidden.split(_HEAD_ROWS),
             torch.tensor(ids[at + 1 : at + 1 + len(some)]).split(_HEAD_ROWS),
