@@ -22,7 +22,7 @@ from bot.engine.kernels.bindings import AUTO, KernelsMissing, arithmetic, choose
 from bot.engine.kernels.decoder import CompiledDecoder
 from bot.engine.local import LocalEngine
 from bot.engine.model.decoder import Chunk, Decoder
-from bot.engine.quantization.prepare import kept_parts, locked, write_int4
+from bot.engine.quantization.prepare import int4_for_once, kept_parts, locked, write_int4
 from bot.engine.scheduling.passes import PREFILL_TOKENS
 from bot.engine.text.chat_template import ChatTokenizer
 from bot.engine.text.gguf_tokenizer import gguf_tokenizer
@@ -209,13 +209,24 @@ def _open_decoder(model: ModelFiles, precision: str, threads: int, kernels: str)
         else:
             kept = precision
             if precision == INT4:
-                model, kept = write_int4(model.path), GGUF
+                model, kept = _in_int4(model), GGUF
             parts = _parts(model, kept)
             return CompiledDecoder(model.config(kept), precision, parts, *_outer(model), chosen, threads)
     require_torch("use PRECISION=int8 or int4, which need none")
     from bot.engine.model.torch_decoder import TorchDecoder  # torch is imported where it is used only
 
     return TorchDecoder(model.config(), precision, _parts(model, precision), *_outer(model), threads)
+
+
+def _in_int4(model: ModelFiles) -> ModelFiles:
+    """The GGUF file that a model is in int4."""
+    try:
+        return write_int4(model.path)
+    except EngineError as problem:
+        if os.access(directory_of(model.path), os.W_OK):
+            raise
+        log.warning("%s. Until then every start quantizes", problem)
+        return int4_for_once(model.path)
 
 
 def _parts(model: ModelFiles, precision: str) -> dict[str, KeptPart]:

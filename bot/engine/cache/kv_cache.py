@@ -97,13 +97,17 @@ class KVCache:
         self._shape = config.num_layers, 2 * config.num_kv_heads, config.head_dim
         self._room = 0  # tokens of all segments
         self._shared = 0  # leading tokens that others may have
+        self._apart = False
         self._table: NDArray[np.int64] | None = None
         if room:
             self._segments.append(self._new_segment(room))
 
     @classmethod
-    def sharing(cls, tokens: Sequence[int], segments: Iterable[Segment]) -> KVCache:
-        """The cache of `tokens`, whose keys and values the segments have, at least one."""
+    def sharing(cls, tokens: Sequence[int], segments: Iterable[Segment], apart: bool = False) -> KVCache:
+        """The cache of `tokens`, whose keys and values the segments have, at least one.
+
+        apart: what comes behind them goes into other memory, though there be room.
+        """
         joined: list[Segment] = []
         for segment in segments:
             last = joined[-1] if joined else None
@@ -112,7 +116,9 @@ class KVCache:
             else:
                 joined.append(segment)
         layers, heads, _, width = joined[0].memory.states.shape
-        return cls._over((layers, heads, width), tokens, joined)
+        cache = cls._over((layers, heads, width), tokens, joined)
+        cache._apart = apart
+        return cache
 
     @classmethod
     def of(cls, tokens: Sequence[int], states: Floats, room: int = 0) -> KVCache:
@@ -126,7 +132,7 @@ class KVCache:
     def _over(cls, shape: tuple[int, int, int], tokens: Sequence[int], segments: list[Segment]) -> KVCache:
         cache = object.__new__(cls)
         cache.tokens, cache._segments = list(tokens), segments
-        cache._shape, cache._table = shape, None
+        cache._shape, cache._table, cache._apart = shape, None, False
         cache._room = cache._shared = len(tokens)
         return cache
 
@@ -156,7 +162,8 @@ class KVCache:
         """Take room for `length` tokens in all: behind the last ones while that is nobody's, or elsewhere."""
         while self._room < length:
             last = self._segments[-1] if self._segments else None
-            if last is None or not last.end == last.memory.filled < last.memory.capacity:
+            if last is None or self._apart or not last.end == last.memory.filled < last.memory.capacity:
+                self._apart = False
                 last = self._new_segment(max(SEGMENT, self._room))
                 self._segments.append(last)
                 self._table = None

@@ -39,13 +39,12 @@ class PrefixCache:
     def match(self, tokens: Sequence[int]) -> KVCache | None:
         """The longest known beginning of `tokens`, shared and not copied; a request may go on behind it.
 
-        None where nothing is known. Whoever wants the last token's logits leaves that token out.
+        None where nothing is known. Whoever wants the last token's logits leaves that token out. The room
+        behind a role's prefix stays for texts to score, and nothing of a conversation is written there.
         """
-        found = self._tree.match(tokens)
-        if not found:
+        if not (found := self._tree.match(tokens)):
             return None
-        parts = zip(found.nodes, found.lengths, strict=True)
-        return KVCache.sharing(tokens[: len(found)], [node.segment.cut(0, length) for node, length in parts])
+        return KVCache.sharing(tokens[: len(found)], found.segments, apart=found.nodes[-1].role)
 
     def insert(self, cache: KVCache, session: str | None = None) -> None:
         """Keep a prompt, and what of its answer there is; `session`: whose `forget` takes it out again.
@@ -54,7 +53,7 @@ class PrefixCache:
         """
         if 0 < len(cache) * cache.token_bytes <= self._budget:
             self._tree.insert(cache, session)
-            self._evict()
+        self._evict()
 
     def holds(self, prefix: Sequence[int]) -> bool:
         """Whether all of a role's prefix is known, or was loaded now."""
@@ -66,7 +65,9 @@ class PrefixCache:
 
     def prefix(self, tokens: Sequence[int]) -> KVCache | None:
         """A role's whole prefix, shared; None where it is not known and cannot be loaded."""
-        return self.match(tokens) if self.holds(tokens) else None
+        if not self.holds(tokens) or not (found := self._tree.match(tokens)):
+            return None
+        return KVCache.sharing(tokens, found.segments)
 
     def pin(self, cache: KVCache) -> None:
         """Keep `cache` as a prefix that any prompt of a role begins with."""

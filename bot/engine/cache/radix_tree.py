@@ -44,6 +44,11 @@ class Match:
     def __len__(self) -> int:
         return sum(self.lengths)
 
+    @property
+    def segments(self) -> list[Segment]:
+        """Where it is."""
+        return [node.segment.cut(0, length) for node, length in zip(self.nodes, self.lengths, strict=True)]
+
 
 class RadixTree:
     """Sequences by what they begin with."""

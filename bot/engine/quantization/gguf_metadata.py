@@ -32,10 +32,21 @@ def add_metadata(writer: gguf.GGUFWriter, model: ModelFiles, config: ModelConfig
 
 
 def rope_factors(config: ModelConfig) -> Floats | None:
-    """What the rotary frequencies are divided by, [head_dim / 2]; None where they are theta's own."""
+    """What the rotary frequencies are divided by, [head_dim / 2]; None where it is one number for all."""
+    factors = _factors(config)
+    if np.allclose(factors, factors[0], rtol=1e-5):
+        return None
+    if config.model_type != "llama":
+        log.warning(
+            "llama.cpp cannot read the GGUF file: it knows no such rotary scaling of %s", config.model_type
+        )
+    return factors
+
+
+def _factors(config: ModelConfig) -> Floats:
     plain = _theta(config) ** (-2 * np.arange(config.head_dim // 2) / config.head_dim)
     factors: Floats = (plain / np.array(config.inv_freq)).astype(np.float32)
-    return None if np.allclose(factors, 1, atol=1e-5) else factors
+    return factors
 
 
 def _theta(config: ModelConfig) -> float:
@@ -59,6 +70,9 @@ def _add_config(writer: gguf.GGUFWriter, name: str, config: ModelConfig) -> None
     writer.add_value_length(config.head_dim)
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(_theta(config))
+    if rope_factors(config) is None and not np.isclose(factor := float(_factors(config)[0]), 1, rtol=1e-5):
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(factor)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
 
@@ -70,7 +84,9 @@ def _vocabulary(model: ModelFiles, config: ModelConfig) -> Mapping[str, Any]:
         log.info("the GGUF file has no tokenizer: %s", problem)
         return {}
     if found is None:
-        log.info("the GGUF file has no tokenizer, for which there is no known name: llama.cpp cannot read it")
+        log.warning(
+            "llama.cpp cannot read the GGUF file: there is no known name for a tokenizer of this kind"
+        )
     return found or {}
 
 

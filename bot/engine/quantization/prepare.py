@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock
 
@@ -13,7 +14,7 @@ from bot.engine.config.precision import GGUF, INT4
 from bot.engine.errors import EngineError
 from bot.engine.quantization.quantize import quantize_part
 from bot.engine.weights.gguf_parts import gguf_parts
-from bot.engine.weights.model_files import ModelFiles, directory_of
+from bot.engine.weights.model_files import IN_INT4, ModelFiles, directory_of
 from bot.engine.weights.parts import KeptPart, decoder_parts, part_sources
 from bot.engine.weights.prepared import (
     int4_file,
@@ -37,9 +38,9 @@ def prepare(directory: Path, precision: str = "auto", progress: Progress | None 
     """Write the weights of one precision and return the file. Raises EngineError for a bad directory,
     one that cannot be written to, and a full disk.
 
-    Interrupted, it leaves at most a temporary file, which the next call removes. Where the file is
-    there already and belongs to these weights, nothing is done. Of two calls at once, also from other
-    processes, the second waits and finds the first one's file.
+    Interrupted, it leaves at most a temporary file, which the next call removes, and in int4 the whole
+    GGUF file. Where the file is there already and belongs to these weights, nothing is done. Of two calls
+    at once, also from other processes, the second waits and finds the first one's file.
     """
     precision = ModelFiles(directory).choose_precision(precision)
     file = prepared_file(directory, precision)
@@ -63,10 +64,25 @@ def write_int4(directory: Path, progress: Progress | None = None) -> ModelFiles:
     file = int4_file(directory)
     with locked(directory), _writing(file):
         if open_int4(directory) is None:
-            from bot.engine.quantization.gguf_export import write_gguf  # the library is slow to import
-
-            write_gguf(ModelFiles(directory), file, int4_metadata(directory), progress or _nobody)
+            _export(directory, file, progress)
     return ModelFiles(file)
+
+
+def int4_for_once(directory: Path) -> ModelFiles:
+    """The same where nothing can be written beside the model: a file that is gone when it is let go."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, IN_INT4)
+        _export(directory, file)
+        found = ModelFiles(file)
+        found.source.release()  # opened: it outlives its name
+    return found
+
+
+def _export(directory: Path, file: Path, progress: Progress | None = None) -> None:
+    from bot.engine.quantization.gguf_export import write_gguf  # the library is slow to import
+
+    log.info("writing %s in int4", file)
+    write_gguf(ModelFiles(directory), file, int4_metadata(directory), progress or _nobody)
 
 
 @contextmanager
@@ -90,7 +106,7 @@ def _writing(file: Path) -> Iterator[None]:
         yield
     except OSError as problem:
         raise EngineError(
-            f"{file} cannot be written: {problem.strerror or problem}; "
+            f"{file} cannot be written: {problem.strerror or 'no space left'}; "
             "see that its directory has room and may be written to"
         ) from problem
 

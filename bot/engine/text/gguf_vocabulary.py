@@ -22,13 +22,16 @@ _TURN_ENDS = ("<|im_end|>", "<|eot_id|>")
 def gguf_vocabulary(files: TokenizerFiles, size: int) -> dict[str, Any] | None:
     """The metadata, with `size` tokens, as many as the embedding has rows.
 
-    None for a tokenizer that does not merge bytes as Qwen2's and Llama 3's do: others are not written.
+    None for a tokenizer that does not merge bytes as Qwen2's and Llama 3's do, or has more: others are not
+    written.
     """
     parts = json.loads(files.tokenizer.to_str())
     if (pre := _pre_tokenizer(parts)) is None:
         return None
     ids = files.tokenizer.get_vocab(with_added_tokens=True)
     added = files.tokenizer.get_added_tokens_decoder()
+    if max(ids.values()) >= size:
+        return None
     tokens, types = [f"[PAD{at}]" for at in range(size)], [UNUSED] * size
     for text, at in ids.items():
         tokens[at], types[at] = text, NORMAL

@@ -46,11 +46,12 @@ def read_generation_config(directory: Path) -> GenerationDefaults:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         eos = found.get("eos_token_id")
-        given = {name: found.get(name) for name in ("temperature", "top_k", "top_p", "repetition_penalty")}
+        kinds = {"temperature": float, "top_k": int, "top_p": float, "repetition_penalty": float}
+        given = {name: kind(found[name]) for name, kind in kinds.items() if found.get(name) is not None}
         return GenerationDefaults(
             sample=bool(found.get("do_sample")),
             eos_token_ids=frozenset(eos if isinstance(eos, list) else [] if eos is None else [int(eos)]),
-            **{name: value for name, value in given.items() if value is not None},
+            **given,
         )
     except (ValueError, TypeError, AttributeError) as problem:
         raise EngineError(f"{file} cannot be read: {problem}; put the model's own file there") from None

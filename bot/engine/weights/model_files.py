@@ -13,7 +13,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from bot.engine.config.model_config import ModelConfig, read_model_config
-from bot.engine.config.precision import GGUF, choose_precision
+from bot.engine.config.precision import GGUF, INT4, choose_precision
 from bot.engine.errors import EngineError
 from bot.engine.weights.checkpoint import Checkpoint, Tensors
 from bot.engine.weights.gguf import GGUFError, GGUFFile
@@ -23,6 +23,7 @@ from bot.engine.weights.gguf_parts import other_formats
 
 CONFIG, SUFFIX = "config.json", ".gguf"
 IN_INT4 = f"prepared-int4{SUFFIX}"  # beside the model that it was made of
+_IN_4_BITS = (2, 14, 15)  # file types of GGUF: Q4_0, Q4_K_S, Q4_K_M
 _SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 
 # Open files by path, size and time of change: the vocabulary is read once for all who need it at one time,
@@ -64,6 +65,8 @@ class ModelFiles:
     def choose_precision(self, named: str) -> str:
         """See `precision.choose_precision`. Raises EngineError."""
         has_blocks = self.gguf is not None and not other_formats(self.gguf_checkpoint(), self.config())
+        if named == INT4 and has_blocks and self.source.metadata.get("general.file_type") in _IN_4_BITS:
+            return GGUF  # its own: they would be rounded a second time
         return choose_precision(named, self.config(), has_blocks)
 
     def checkpoint(self) -> Tensors:
@@ -100,8 +103,8 @@ def _is_file(path: Path) -> bool:
 def _find_gguf(path: Path) -> Path | None:
     if not _is_file(path) and (path / CONFIG).exists():
         return None
-    there = (file for file in sorted(path.glob(f"*{SUFFIX}")) if not file.name.endswith(IN_INT4))
-    if not (found := [path] if _is_file(path) else list(there)):
+    there = [path] if _is_file(path) else sorted(path.glob(f"*{SUFFIX}"))
+    if not (found := [file for file in there if not file.name.endswith(IN_INT4)] or there):
         return None
     if split := _SPLIT.search(found[0].name):
         told = f"{found[0]} is one of {int(split[1])} parts of a model"

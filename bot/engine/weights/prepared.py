@@ -18,6 +18,7 @@ from bot.engine.weights.safetensors import SafetensorsFile
 VERSION = "3"
 # Raised where int4 rounds otherwise. Keys of the GGUF file that say what it was made of.
 _INT4_VERSION = "1"
+_INSIDE = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 MADE_BY, MADE_OF = "all_in_one_bot.version", "all_in_one_bot.source"
 
 
@@ -65,7 +66,10 @@ def open_int4(directory: Path) -> ModelFiles | None:
 
 def int4_metadata(directory: Path) -> dict[str, str]:
     """What the file must say of itself for that."""
-    return {MADE_BY: _INT4_VERSION, MADE_OF: _fingerprint(ModelFiles(directory).originals())}
+    model = ModelFiles(directory)
+    beside = [directory / name for name in _INSIDE] if model.gguf is None else []
+    files = [*model.originals(), *(file for file in beside if file.is_file())]
+    return {MADE_BY: _INT4_VERSION, MADE_OF: _fingerprint(files)}
 
 
 def prepared_file(directory: Path, precision: str) -> Path:

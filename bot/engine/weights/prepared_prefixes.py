@@ -62,7 +62,7 @@ def write_prefixes(
 ) -> None:
     """Write the file, whole or not at all. Raises OSError.
 
-    prefixes: for each one's tokens their states, as in a KVCache of exactly that length.
+    prefixes: for each one's tokens their states, as KVCache.gather gives them.
     """
     with write_safetensors(file, {**made_of, "prefixes": VERSION}) as writer:
         for tokens, states in prefixes.items():

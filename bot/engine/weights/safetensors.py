@@ -1,7 +1,7 @@
 """Files of the safetensors format: eight bytes with the header's length, a JSON header, the tensors' bytes.
 
 The library of that name reads bfloat16 into torch alone and writes only what is in memory whole; here a
-start without torch maps the weights, and a tensor is written in pieces as it is quantized.
+start without torch maps the weights, and tensors are written one by one as they are quantized.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import json
 import math
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bot.engine.config.arrays import DTYPES, Floats, StoredTensor
 from bot.engine.weights.whole_file import written_whole
@@ -142,25 +141,15 @@ class SafetensorsWriter:
         out.seek(_HEADER_ROOM)
 
     def add(self, name: str, tensor: StoredTensor) -> None:
-        """Append a tensor that is in memory."""
-        self.add_pieces(name, tensor.dtype, tensor.data.shape, [tensor.data])
-
-    def add_pieces(
-        self, name: str, dtype: str, shape: tuple[int, ...], pieces: Iterable[NDArray[Any]]
-    ) -> None:
-        """Append a tensor whose numbers come in order, in pieces of any size.
-
-        Raises SafetensorsError where they do not fill the shape.
-        """
-        begin = self._end
-        for piece in pieces:
-            data = np.ascontiguousarray(piece, DTYPES[dtype]).view(np.uint8).reshape(-1).data
-            self._out.write(data)
-            self._end += len(data)
-        wanted = int(np.prod(shape, dtype=np.int64)) * DTYPES[dtype].itemsize
-        if self._end - begin != wanted:
-            raise SafetensorsError(f"got {self._end - begin} bytes of {name} instead of {wanted}")
-        self._header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, self._end]}
+        """Append a tensor."""
+        data = np.ascontiguousarray(tensor.data, DTYPES[tensor.dtype]).view(np.uint8).reshape(-1).data
+        self._out.write(data)
+        begin, self._end = self._end, self._end + len(data)
+        self._header[name] = {
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, self._end],
+        }
 
     def finish(self) -> None:
         """Write the header, when all tensors are there. Raises SafetensorsError for too many."""

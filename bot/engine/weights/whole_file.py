@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ def written_whole(file: Path) -> Iterator[Path]:
 
     What an interrupted call has left is removed first. Raises OSError.
     """
-    for left in file.parent.glob(f".{file.name}.*"):
+    for left in file.parent.glob(f".{glob.escape(file.name)}.*"):
         left.unlink(missing_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:

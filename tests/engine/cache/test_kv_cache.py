@@ -152,6 +152,36 @@ def test_what_others_have_is_not_written_over_after_cutting() -> None:
     assert len(cache) == 0
 
 
+def test_what_was_forked_is_not_written_over_when_the_first_goes_back_behind_it() -> None:
+    cache = filled([*range(30)])
+    fork = cache.fork(20)
+    cache.truncate(12)
+    grow(cache, [5] * 18)
+    assert holds(fork, [*range(20)])
+    assert holds(cache, [*range(12), *[5] * 18])
+
+
+def test_what_was_shared_is_not_written_over_when_the_first_goes_back_behind_it() -> None:
+    cache = filled([*range(30)])
+    kept = KVCache.sharing(cache.tokens, cache.share())
+    cache.truncate(12)
+    grow(cache, [5] * 18)
+    assert holds(kept, [*range(30)])
+    assert holds(cache, [*range(12), *[5] * 18])
+
+
+def test_who_goes_on_apart_leaves_the_room_to_others() -> None:
+    cache = filled([*range(30)])
+    apart = KVCache.sharing(cache.tokens, cache.share(), apart=True)
+    grow(apart, [7, 8])
+    assert memories(apart)[1] is not memories(cache)[0]
+    grow(apart, [9])
+    assert len(memories(apart)) == 2, "and then in its own"
+    grow(cache, [4])
+    assert len(memories(cache)) == 1
+    assert holds(apart, [*range(30), 7, 8, 9])
+
+
 def test_segments_that_lie_together_are_one() -> None:
     end = SEGMENT + 30
     cache = filled([*range(end + 10)])

@@ -104,6 +104,18 @@ def test_texts_are_scored_in_the_room_behind_their_prefix_which_is_there_once() 
     assert store.prefix([1, 2]) is None
 
 
+def test_nothing_of_a_conversation_is_left_behind_its_roles_prefix() -> None:
+    store = PrefixCache(1000 * TOKEN)
+    prefix = KVCache.of([1, 2, 3], states_of([1, 2, 3]), room=SEGMENT)
+    store.pin(prefix)
+    store.insert(gone_on(store.match([1, 2, 3, 4, 5]), [1, 2, 3, 4, 5]), "a")
+    store.forget("a")
+    (segment,) = prefix.segments(0, 3)
+    assert segment.memory.used == 3
+    text = gone_on(store.prefix([1, 2, 3]), [1, 2, 3, 9])
+    assert [each.memory for each in text.segments(0, 4)] == [segment.memory], "the room is for texts to score"
+
+
 def test_a_prefix_that_can_be_loaded_is_loaded_once() -> None:
     asked: list[list[int]] = []
 

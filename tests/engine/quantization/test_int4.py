@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import gguf
@@ -56,6 +58,7 @@ def test_the_file_by_itself_is_the_model_in_int4(directory: Path, drawn: dict[st
     [
         ("qwen2", {}),
         ("qwen3", {"head_dim": 64, "tie_word_embeddings": False}),
+        ("qwen2", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e6}}),
         ("llama", {"tie_word_embeddings": True}),
         ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 5e5}}),
         (
@@ -72,7 +75,14 @@ def test_the_file_by_itself_is_the_model_in_int4(directory: Path, drawn: dict[st
             },
         ),
     ],
-    ids=["qwen2", "qwen3, a head of its own", "llama, tied", "llama, linear", "llama 3's frequencies"],
+    ids=[
+        "qwen2",
+        "qwen3, a head of its own",
+        "qwen2, linear",
+        "llama, tied",
+        "llama, linear",
+        "llama 3's frequencies",
+    ],
 )
 def test_it_says_of_the_model_what_the_directory_says(
     tmp_path: Path, family: str, sizes: dict[str, object]
@@ -149,6 +159,45 @@ def test_where_it_cannot_be_written_the_mend_is_told(directory: Path) -> None:
     (directory / "prepared-int4.gguf").mkdir()
     with pytest.raises(EngineError, match=r"prepared-int4.gguf cannot be written: .*may be written to"):
         open_decoder(directory, "int4")
+
+
+def test_where_the_directory_is_read_only_a_start_makes_it_for_once(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = logits(Path(shutil.copytree(directory, tmp_path / "copy")), "int4")
+    before = sorted(directory.iterdir())
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    (directory / "prepared-int4.gguf").mkdir()  # nor could it be written, as root may anywhere
+    assert np.array_equal(logits(directory, "int4"), expected)
+    assert sorted(directory.iterdir()) == sorted(
+        [*before, *directory.glob(".prepare.lock"), directory / "prepared-int4.gguf"]
+    )
+
+
+def test_four_bits_are_not_rounded_to_four_bits_again(directory: Path) -> None:
+    prepare(directory, "int4")
+    file = directory / "prepared-int4.gguf"
+    assert ModelFiles(file).choose_precision("int4") == "gguf"
+    assert prepare(file, "int4") == directory / "prepared-int4.prepared-gguf.safetensors"
+
+
+def test_the_file_alone_in_a_directory_is_the_model(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "alone").mkdir()
+    file = Path(shutil.copy(write_int4(directory).path, tmp_path / "alone"))
+    assert np.array_equal(logits(file.parent, "auto"), logits(directory, "int4"))
+
+
+def test_another_template_is_noticed(directory: Path) -> None:
+    prepare(directory, "int4")
+    (directory / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    assert open_int4(directory) is None
+    assert write_int4(directory).source.metadata["tokenizer.chat_template"] == "{{ messages[0].content }}"
+
+
+def test_a_way_of_drawing_that_is_none_is_named(directory: Path) -> None:
+    (directory / "generation_config.json").write_text('{"temperature": "hot"}')
+    with pytest.raises(EngineError, match=r"generation_config.json cannot be read"):
+        prepare(directory, "int4")
 
 
 def test_weights_that_are_no_numbers_are_refused(directory: Path) -> None:

@@ -38,11 +38,19 @@ def ours(path: Path, ids: list[int]) -> Floats:
     return decoder.logits(decoder.forward([Chunk(ids, decoder.new_cache())]))
 
 
-@pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama"])
+@pytest.mark.parametrize(
+    ("family", "sizes"),
+    [
+        ("qwen2", {}),
+        ("qwen2", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e6}}),
+        ("qwen3", {"head_dim": 64}),
+        ("llama", {}),
+    ],
+    ids=["qwen2", "qwen2, linear frequencies", "qwen3", "llama"],
+)
 def test_a_random_model_of_each_family_has_the_same_logits(
-    tmp_path: Path, llama_cpp: Any, family: str
+    tmp_path: Path, llama_cpp: Any, family: str, sizes: dict[str, Any]
 ) -> None:
-    sizes = {"head_dim": 64} if family == "qwen3" else {}
     calm = random_model(family, hidden_size=256, intermediate_size=512, **sizes)
     for layer in calm.model.layers:
         layer.self_attn.q_proj.weight.data.mul_(0.1)  # no attention so sharp that rounding decides

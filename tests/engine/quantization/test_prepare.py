@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 QUANTIZED = ("int8", "int4")
 IDS = [(7 * at + 3) % 250 for at in range(40)]
 # The norm of the error to that of all logits. Random weights make some seven times of what one projection
-# rounds off; test_quantization.py and test_quality.py look closer.
+# rounds off; test_int8.py and test_quality.py look closer.
 CLOSE = {"fp32": 1e-5, "bf16": 0.025, "int8": 0.1, "int4": 0.5}
 
 

@@ -119,10 +119,17 @@ def test_a_header_that_describes_no_tensors_is_refused(tmp_path: Path, header: s
         SafetensorsFile(file)
 
 
-def test_pieces_that_do_not_fill_the_shape_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
+def test_where_writing_fails_nothing_is_left(tmp_path: Path) -> None:
     with (
-        pytest.raises(SafetensorsError, match="got 16 bytes of name instead of 24"),
+        pytest.raises(KeyError, match="F99"),
         write_safetensors(tmp_path / "file", {}) as writer,
     ):
-        writer.add_pieces("name", "F32", (2, 3), [np.zeros(2, np.float32), np.zeros(2, np.float32)])
+        writer.add("name", StoredTensor(np.zeros(2, np.float32), "F99"))
     assert not [*tmp_path.iterdir()]
+
+
+def test_what_an_interrupted_call_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".m[1].4711").write_bytes(b"half")
+    with write_safetensors(tmp_path / "m[1]", {}):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["m[1]"]
